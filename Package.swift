@@ -1,0 +1,122 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InferIsolatedConformances"),
+    .enableUpcomingFeature("ImmutableWeakCaptures"),
+    .treatAllWarnings(as: .error),
+    .treatWarning("DeprecatedDeclaration", as: .warning),
+]
+
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let systemPackage = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
+let x509 = Target.Dependency.product(name: "X509", package: "swift-certificates")
+let asn1 = Target.Dependency.product(name: "SwiftASN1", package: "swift-asn1")
+let asyncHTTPClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
+
+/// A room of the house: its library target and the tests beside it.
+func room(_ name: String, _ dependencies: [Target.Dependency], testDependencies: [Target.Dependency] = []) -> [Target] {
+    [
+        .target(name: name, dependencies: dependencies, swiftSettings: settings),
+        .testTarget(
+            name: "\(name)Tests",
+            dependencies: [.byName(name: name), "TestSupport"] + dependencies + testDependencies,
+            swiftSettings: settings
+        ),
+    ]
+}
+
+let package = Package(
+    name: "sealer",
+    products: [.executable(name: "sealer", targets: ["sealer"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
+        .package(url: "https://github.com/apple/swift-asn1", from: "1.7.4"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2", traits: []),
+    ],
+    targets: [
+        // The C library and what Debian's -dev packages bring.
+        .target(name: "CLinux"),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+        .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
+        .target(name: "TestSupport", dependencies: [systemPackage], swiftSettings: settings),
+        .executableTarget(name: "sealer", dependencies: ["SealerCommands"], swiftSettings: settings),
+    ]
+        // Values.
+        + room("Report", [])
+        + room("OCI", ["Report"])
+        + room("YAML", ["CYAML", "Report"])
+        + room("Kubefile", ["Report"])
+        + room("Clusterfile", ["Report", "YAML"])
+        // Bytes on this machine.
+        + room("LinuxSystem", ["CLinux", "Report", systemPackage])
+        + room("Archive", ["CLinux", "CZlib", "CZstd", "LinuxSystem", "Report", systemPackage])
+        + room("ImageStore", ["Archive", "CLinux", "LinuxSystem", "OCI", "Report", crypto, systemPackage])
+        // Bytes over the network.
+        + room(
+            "RegistryClient",
+            [
+                "ImageStore", "LinuxSystem", "OCI", "Report", asyncHTTPClient, crypto, nioCore, nioPosix, nioHTTP1, nioSSL,
+                systemPackage,
+            ]
+        )
+        + room(
+            "RegistryServer",
+            ["ImageStore", "LinuxSystem", "OCI", "Report", nioCore, nioPosix, nioHTTP1, nioSSL, systemPackage]
+        )
+        // Hosts.
+        + room("DockerEngine", ["LinuxSystem", "Report", nioCore, nioPosix, nioHTTP1, systemPackage])
+        + room("Remote", ["DockerEngine", "LinuxSystem", "OCI", "Report", crypto, subprocess, systemPackage])
+        + room(
+            "NodeAgent",
+            [
+                "Archive", "ImageStore", "LinuxSystem", "OCI", "RegistryClient", "Remote", "Report", crypto, subprocess,
+                systemPackage,
+            ]
+        )
+        + room("Infra", ["DockerEngine", "LinuxSystem", "Remote", "Report", systemPackage])
+        // Engines.
+        + room(
+            "BuildEngine",
+            ["Archive", "ImageStore", "Kubefile", "LinuxSystem", "OCI", "Report", "YAML", crypto, subprocess, systemPackage]
+        )
+        + room("Distribution", ["ImageStore", "LinuxSystem", "OCI", "Remote", "Report", crypto, systemPackage])
+        + room(
+            "ClusterRuntime",
+            ["LinuxSystem", "OCI", "Remote", "Report", "YAML", asn1, crypto, x509, systemPackage]
+        )
+        + room("Diagnostics", ["LinuxSystem", "Remote", "Report", systemPackage])
+        + room(
+            "ApplyEngine",
+            [
+                "ClusterRuntime", "Clusterfile", "Diagnostics", "Distribution", "ImageStore", "Infra", "LinuxSystem", "OCI",
+                "Remote", "Report", "YAML", systemPackage,
+            ]
+        )
+        // What people touch.
+        + room("Terminal", ["LinuxSystem", "Report", systemPackage])
+        + room(
+            "SealerCommands",
+            [
+                "ApplyEngine", "BuildEngine", "Clusterfile", "DockerEngine", "ImageStore", "Infra", "Kubefile", "LinuxSystem",
+                "NodeAgent", "OCI", "RegistryClient", "RegistryServer", "Remote", "Report", "Terminal", "ClusterRuntime",
+                "Distribution", argumentParser, systemPackage,
+            ]
+        ),
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Names and small functions that every script of the testbed shares; sourced, never run.
+
+# shellcheck disable=SC2034  # the names are used by the scripts that source this file
+
+repository="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+testbed_cache="${XDG_CACHE_HOME:-${HOME:?}/.cache}/sealer-testbed"
+testbed_run="${SEALER_TESTBED_RUN:-/run/sealer-testbed}"
+
+kubernetes_version="1.20.2"
+etcd_version="3.4.23"
+pause_version="3.2"
+registry_port="${SEALER_TESTBED_REGISTRY_PORT:-5005}"
+upstream_registry="127.0.0.1:$registry_port"
+registries_conf="$testbed_run/registries.conf"
+
+kubernetes_binaries="$testbed_cache/kubernetes-$kubernetes_version"
+helm_binary="$testbed_cache/helm/helm"
+node_image="sealer.io/node:debian12"
+docker_socket="$testbed_run/docker.sock"
+
+say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
+
+die() {
+    say "$*"
+    exit 1
+}
+
+require_root() { [[ "$(id -u)" == 0 ]] || die "needs root: run it as root, or with sudo"; }
+
+# hold_lock NAME: waits until no other script holds NAME; the lock ends with the process.
+hold_lock() {
+    mkdir -p "$testbed_cache"
+    exec {lock_descriptor}>"$testbed_cache/.$1.lock"
+    flock --timeout 3600 "$lock_descriptor" || die "waited an hour for another script that holds $testbed_cache/.$1.lock"
+}
+
+# new_work_folder: a fresh folder inside the cache, so that the result can be renamed into place; removed at exit.
+new_work_folder() {
+    mkdir -p "$testbed_cache"
+    work_folder="$(mktemp -d "$testbed_cache/.work.XXXXXXXX")"
+    trap 'rm -rf "$work_folder"' EXIT
+}
+
+# wait_until SECONDS WHAT COMMAND…: runs COMMAND until it succeeds; dies naming WHAT when the time is over.
+wait_until() {
+    local limit="$1" what="$2" end
+    shift 2
+    end=$((SECONDS + limit))
+    until "$@" >/dev/null 2>&1; do
+        ((SECONDS < end)) || die "waited $limit s for $what"
+        sleep 0.2
+    done
+}
+
+# is_running PID-FILE PROGRAM: whether the noted process still lives and is that program.
+is_running() {
+    local pid
+    [[ -s "$1" ]] || return 1
+    pid="$(<"$1")"
+    [[ "$pid" =~ ^[0-9]+$ && "$(readlink "/proc/$pid/exe" 2>/dev/null)" == *"/$2" ]]
+}
