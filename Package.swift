@@ -54,7 +54,7 @@ let package = Package(
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
-        .target(name: "TestSupport", dependencies: [systemPackage], swiftSettings: settings),
+        .target(name: "TestSupport", dependencies: ["LinuxSystem", systemPackage], swiftSettings: settings),
         .executableTarget(name: "sealer", dependencies: ["SealerCommands"], swiftSettings: settings),
     ]
         // Values.

@@ -18,7 +18,7 @@ format='$(ORIGIN)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)'
 list_sources() { apt-get indextargets --format "$format" 'Created-By: Packages' | sort -u | grep '^Debian|'; }
 if ! list_sources >/dev/null; then
     require_root
-    timeout 600 apt-get -q -o DPkg::Lock::Timeout=600 update >&2 || die "apt-get update failed"
+    refresh_package_lists
 fi
 list_sources | while IFS='|' read -r _ place release component; do
     printf 'deb-src [signed-by=%s] %s %s %s\n' "$keyring" "$place" "$release" "$component"

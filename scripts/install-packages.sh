@@ -39,7 +39,7 @@ options=(-q -y --no-install-recommends -o DPkg::Lock::Timeout=600 -o Acquire::Re
 log="$testbed_cache/install-packages.log"
 if ! timeout 1800 apt-get "${options[@]}" install "${missing[@]}" >"$log" 2>&1; then
     # The list of packages may be old or absent on a new machine: fetch it and try once more.
-    timeout 600 apt-get "${options[@]}" update >>"$log" 2>&1 || die "apt-get update failed, see $log"
+    refresh_package_lists 2>>"$log"
     timeout 1800 apt-get "${options[@]}" install "${missing[@]}" >>"$log" 2>&1 || {
         tail -n 5 "$log" >&2
         die "apt-get install failed, see $log"

@@ -34,7 +34,6 @@ make_archive() {
         tail -n 5 "$log" >&2
         die "debootstrap failed, see $log"
     }
-    cp -r "$recipe/rootfs/." "$root/"
     chroot "$root" systemctl mask "${masked_units[@]}" >>"$log" 2>&1
     chroot "$root" systemctl set-default multi-user.target >>"$log" 2>&1
     rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/var/log/* "$root"/usr/share/{doc,man,info,locale}/*
@@ -46,14 +45,17 @@ make_archive() {
     find "$testbed_cache" -maxdepth 1 -name 'node-debian12-*.tar' ! -path "$archive" -delete
 }
 
-# The name of the result follows from all that goes into it.
-recipe_sum="$({
+# The names of the results follow from what goes into them: the packages take minutes, our own files a second.
+packages_sum="$({
     declare -f make_archive
     printf '%s\n' "${masked_units[@]}"
     cat "$recipe/packages.txt"
+} | sha256sum | cut -c1-12)"
+image_sum="$({
+    echo "$packages_sum"
     find "$recipe/rootfs" -type f -print0 | sort -z | xargs -0 cat
 } | sha256sum | cut -c1-12)"
-archive="$testbed_cache/node-debian12-$recipe_sum.tar"
+archive="$testbed_cache/node-debian12-$packages_sum.tar"
 
 if [[ ! -s "$archive" ]]; then
     require_root
@@ -64,8 +66,13 @@ fi
 
 label="io.sealer.node.recipe"
 present="$(timeout 60 docker image inspect -f "{{index .Config.Labels \"$label\"}}" "$node_image" 2>/dev/null || true)"
-[[ "$present" != "$recipe_sum" ]] || exit 0
+[[ "$present" != "$image_sum" ]] || exit 0
 say "importing $node_image"
-timeout 600 docker import -c 'ENTRYPOINT ["/usr/local/sbin/node-entrypoint"]' \
-    -c 'ENV container=docker' -c 'VOLUME /var/lib/containerd' -c "LABEL $label=$recipe_sum" \
-    "$archive" "$node_image" >/dev/null || die "docker import failed; is a Docker daemon running? scripts/start-docker.sh starts one"
+new_work_folder
+cp "$archive" "$work_folder/node.tar"
+# Files only: the daemon refuses an archive that names a folder twice.
+(cd "$recipe/rootfs" && find . -type f | sort) |
+    tar -rf "$work_folder/node.tar" -C "$recipe/rootfs" --owner=0 --group=0 --numeric-owner -T -
+timeout 600 docker import -c 'ENTRYPOINT ["/usr/local/sbin/node-entrypoint"]' -c 'ENV container=docker' \
+    -c 'VOLUME /var/lib/containerd' -c "LABEL $label=$image_sum" "$work_folder/node.tar" "$node_image" >/dev/null ||
+    die "docker import failed; is a Docker daemon running? scripts/start-docker.sh starts one"

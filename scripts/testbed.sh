@@ -35,12 +35,16 @@ hold_lock() {
     flock --timeout 3600 "$lock_descriptor" || die "waited an hour for another script that holds $testbed_cache/.$1.lock"
 }
 
-# new_work_folder: a fresh folder inside the cache, so that the result can be renamed into place; removed at exit.
+# new_work_folder: a fresh folder inside the cache, so that the result can be renamed into place; removed at exit, and
+# after a day where the script was killed before that.
 new_work_folder() {
     mkdir -p "$testbed_cache"
+    find "$testbed_cache" -maxdepth 1 -name '.work.*' -mmin +1440 -exec rm -rf --one-file-system {} +
     work_folder="$(mktemp -d "$testbed_cache/.work.XXXXXXXX")"
-    trap 'rm -rf "$work_folder"' EXIT
+    work_folders+=("$work_folder")
+    trap 'rm -rf --one-file-system "${work_folders[@]}"' EXIT
 }
+work_folders=()
 
 # wait_until SECONDS WHAT COMMAND…: runs COMMAND until it succeeds; dies naming WHAT when the time is over.
 wait_until() {
@@ -51,6 +55,11 @@ wait_until() {
         ((SECONDS < end)) || die "waited $limit s for $what"
         sleep 0.2
     done
+}
+
+# refresh_package_lists: for a machine whose lists of packages are absent or older than the archive.
+refresh_package_lists() {
+    timeout 600 apt-get -q -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3 update >&2 || die "apt-get update failed"
 }
 
 # is_running PID-FILE PROGRAM: whether the noted process still lives and is that program.

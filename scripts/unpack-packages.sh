@@ -8,9 +8,11 @@ name="$1"
 shift
 
 # The folder's name says which versions are in it, so that an update of the machine's package lists leads to a new one.
-versions="$(timeout 60 apt-cache policy "$@" | sed -n 's/^  Candidate: //p')"
-[[ "$(wc -l <<<"$versions")" == "$#" && "$versions" != *"(none)"* ]] || die "apt does not know each of: $*"
-folder="$testbed_cache/$name-$(printf '%s\n' "$@" "$versions" | sha256sum | cut -c1-12)"
+list_versions() { timeout 60 apt-cache policy "$@" | sed -n 's/^  Candidate: //p' | grep -v '(none)'; }
+knows_all() { [[ "$(list_versions "$@" | wc -l)" == "$#" ]]; }
+knows_all "$@" || refresh_package_lists
+knows_all "$@" || die "apt does not know each of: $*"
+folder="$testbed_cache/$name-$(printf '%s\n' "$@" "$(list_versions "$@")" | sha256sum | cut -c1-12)"
 
 if [[ ! -d "$folder" ]]; then
     hold_lock "$name"

@@ -1,8 +1,6 @@
+import Glibc
+import LinuxSystem
 import SystemPackage
-
-#if canImport(Glibc)
-    import Glibc
-#endif
 
 /// A folder that a test may fill; it is deleted, with all that is in it, when the test ends.
 public struct Scratch: ~Copyable {
@@ -17,9 +15,10 @@ public struct Scratch: ~Copyable {
     }
 
     deinit {
-        nftw(path.string, { name, _, _, _ in
-            if let name { remove(name) }
-            return 0
-        }, 32, FTW_DEPTH.rawValue | FTW_PHYS.rawValue)
+        do {
+            try Folder.delete(path)
+        } catch {
+            print("a test left \(path) behind: \(error)")
+        }
     }
 }
