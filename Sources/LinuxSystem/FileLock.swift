@@ -1,10 +1,10 @@
-import CLinux
 import Glibc
 import Report
+import Synchronization
 import SystemPackage
 
 /// An advisory lock on a file, held between processes until `release` or the end of the process.
-public struct FileLock: ~Copyable {
+public final class FileLock: Sendable {
     /// Who else may hold it.
     public enum Mode: Sendable {
         /// Others may hold it shared too.
@@ -13,7 +13,7 @@ public struct FileLock: ~Copyable {
         case exclusive
     }
 
-    private let descriptor: Int32
+    private let descriptor: Mutex<Int32?>
 
     /// Waits for the lock, at most `limit`. Blocking: call it on the `BlockingPool`.
     ///
@@ -45,11 +45,16 @@ public struct FileLock: ~Copyable {
             }
             usleep(20_000)
         }
-        self.descriptor = descriptor
+        self.descriptor = Mutex(descriptor)
     }
 
-    /// Gives the lock back.
-    public consuming func release() {}
+    deinit { release() }
 
-    deinit { close(descriptor) }
+    /// Gives the lock back; a second call does nothing.
+    public func release() {
+        descriptor.withLock { descriptor in
+            if let open = descriptor { close(open) }
+            descriptor = nil
+        }
+    }
 }

@@ -1,0 +1,215 @@
+import FoundationEssentials
+import Glibc
+import LinuxSystem
+import OCI
+import Report
+import SystemPackage
+
+/// Keeps the blobs of a store from being deleted while it is held: whoever pulls, builds or receives holds one.
+public final class StoreSession: Sendable {
+    private let lock: FileLock
+
+    init(path: FilePath, exclusive: Bool, limit: Duration) throws {
+        lock = try FileLock(
+            path,
+            exclusive ? .exclusive : .shared,
+            limit: limit,
+            guarding: exclusive ? "the image store (a build, a pull or a run is using it)" : "the image store"
+        )
+    }
+
+    /// Ends the session; a second call does nothing, and the end of the object does it too.
+    public func end() { lock.release() }
+}
+
+extension ImageStore {
+    /// Begins to add blobs, at most `limit` after another process stops deleting some.
+    public func session(limit: Duration = .seconds(60)) async throws -> StoreSession {
+        let path = root.appending("blobs.lock")
+        return try await BlockingPool.shared.run { try StoreSession(path: path, exclusive: false, limit: limit) }
+    }
+
+    // MARK: - Names
+
+    /// Reads `index.json`: every named image of the store.
+    public func names() async throws -> [(reference: Reference, descriptor: Descriptor)] {
+        let root = root
+        return try await BlockingPool.shared.run {
+            try Self.readIndex(root).manifests.compactMap { descriptor in
+                guard let name = descriptor.annotations?[AnnotationKey.refName] else { return nil }
+                guard let reference = try? Reference(name) else {
+                    throw Failure(
+                        .integrity,
+                        "the store has an image under a name that is none: \(name)",
+                        at: root.appending("index.json").string
+                    )
+                }
+                return (reference, descriptor)
+            }
+        }
+    }
+
+    /// What a name stands for; nil when the store does not know it.
+    ///
+    /// A digest in the reference must fit: the image of that name must have it.
+    public func resolve(_ reference: Reference) async throws -> Descriptor? {
+        try await names().first { entry in
+            guard entry.reference.repository == reference.repository else { return false }
+            if let digest = reference.digest {
+                return entry.descriptor.digest == digest
+                    && (reference.tag == nil || entry.reference.tag == reference.tag)
+            }
+            return entry.reference.tag == reference.tag
+        }?.descriptor
+    }
+
+    /// Gives content of the store a name, taking the name from whatever had it.
+    ///
+    /// - Returns: the descriptor that had the name before, if another one did.
+    @discardableResult
+    public func tag(_ descriptor: Descriptor, as reference: Reference) async throws -> Descriptor? {
+        guard try await size(of: descriptor.digest) == descriptor.size else {
+            throw Failure(.software, "cannot name \(descriptor.digest) \(reference): it is not in the store", at: root.string)
+        }
+        return try await changeIndex { index in
+            var entry = descriptor
+            entry.annotations = [
+                AnnotationKey.refName: reference.description,
+                AnnotationKey.storedAt: Date.now.ISO8601Format(),
+            ]
+            let old = index.manifests.firstIndex { $0.annotations?[AnnotationKey.refName] == reference.description }
+            guard let old else {
+                index.manifests.append(entry)
+                index.manifests.sort { Self.sortKey($0) < Self.sortKey($1) }
+                return nil
+            }
+            let previous = index.manifests[old]
+            guard previous.digest != entry.digest else { return nil }
+            index.manifests[old] = entry
+            return previous
+        }
+    }
+
+    /// Takes a name away; the content stays until the next `collectGarbage`.
+    ///
+    /// - Returns: what the name stood for, nil when there was no such name.
+    @discardableResult
+    public func untag(_ reference: Reference) async throws -> Descriptor? {
+        try await changeIndex { index in
+            guard
+                let position = index.manifests.firstIndex(where: {
+                    $0.annotations?[AnnotationKey.refName] == reference.description
+                })
+            else { return nil }
+            return index.manifests.remove(at: position)
+        }
+    }
+
+    private static func sortKey(_ descriptor: Descriptor) -> String {
+        descriptor.annotations?[AnnotationKey.refName] ?? descriptor.digest.description
+    }
+
+    private static func readIndex(_ root: FilePath) throws -> ImageIndex {
+        let path = root.appending("index.json")
+        let bytes = try readFile(path, limit: 64 << 20)
+        do {
+            return try JSONDecoder().decode(ImageIndex.self, from: bytes)
+        } catch {
+            throw Failure(.integrity, "the store's list of images cannot be read", at: path.string, causes: [error])
+        }
+    }
+
+    private func changeIndex<Result: Sendable>(
+        _ change: @escaping @Sendable (inout ImageIndex) throws -> Result
+    ) async throws -> Result {
+        let root = root
+        return try await BlockingPool.shared.run {
+            let lock = try FileLock(
+                root.appending("index.lock"),
+                .exclusive,
+                limit: .seconds(30),
+                guarding: "the list of images"
+            )
+            defer { lock.release() }
+            var index = try Self.readIndex(root)
+            let before = index
+            let result = try change(&index)
+            if index != before { try AtomicFile.write(canonicalJSON(index), to: root.appending("index.json")) }
+            return result
+        }
+    }
+
+    // MARK: - Garbage
+
+    /// What a collection of garbage deleted.
+    public struct Collected: Sendable, Codable, Hashable {
+        /// How many blobs.
+        public var blobs: Int
+        /// How many bytes, unfinished blobs included.
+        public var bytes: Int64
+    }
+
+    /// Deletes the blobs that no name leads to, and unfinished ones.
+    ///
+    /// - Throws: `Failure` of kind `conflict` when another process is adding blobs for longer than `limit`.
+    public func collectGarbage(limit: Duration = .seconds(10)) async throws -> Collected {
+        let root = root
+        let lock = try await BlockingPool.shared.run {
+            try StoreSession(path: root.appending("blobs.lock"), exclusive: true, limit: limit)
+        }
+        defer { lock.end() }
+        var reachable: Set<Digest> = []
+        for (_, descriptor) in try await names() {
+            for blob in try await closure(of: descriptor) { reachable.insert(blob.digest) }
+        }
+        let kept = reachable
+        let collected = try await BlockingPool.shared.run {
+            var collected = Collected(blobs: 0, bytes: 0)
+            for algorithm in Digest.Algorithm.allCases {
+                let folder = root.appending("blobs").appending(algorithm.rawValue)
+                for name in try Folder.names(in: folder) {
+                    if let digest = Digest(algorithm: algorithm, hex: name), kept.contains(digest) { continue }
+                    let path = folder.appending(name)
+                    collected.bytes += try Self.size(at: path) ?? 0
+                    collected.blobs += 1
+                    try Folder.delete(path)
+                }
+            }
+            for name in try Folder.names(in: root.appending("ingest")) {
+                let path = root.appending("ingest").appending(name)
+                collected.bytes += try Self.size(at: path) ?? 0
+                try Folder.delete(path)
+            }
+            return collected
+        }
+        return collected
+    }
+
+    /// Everything that a descriptor leads to, itself first, each digest once.
+    ///
+    /// Upstream indexes list manifests that are not carried; only what the ClusterImage's own documents refer to counts.
+    public func closure(of root: Descriptor) async throws -> [Descriptor] {
+        var result: [Descriptor] = []
+        var seen: Set<Digest> = []
+        var queue: [(descriptor: Descriptor, depth: Int)] = [(root, 0)]
+        var next = 0
+        while next < queue.count {
+            let (descriptor, depth) = queue[next]
+            next += 1
+            guard seen.insert(descriptor.digest).inserted else { continue }
+            result.append(descriptor)
+            let isDocument = MediaType.isIndex(descriptor.mediaType) || MediaType.isManifest(descriptor.mediaType)
+            guard isDocument, depth < 3 else { continue }
+            let document = try await document(descriptor)
+            for reference in document.references {
+                // What a manifest refers to is only bytes, even when it has an index's type (upstream indexes).
+                if case .manifest = document {
+                    if seen.insert(reference.digest).inserted { result.append(reference) }
+                } else {
+                    queue.append((reference, depth + 1))
+                }
+            }
+        }
+        return result
+    }
+}
