@@ -62,16 +62,16 @@ let package = Package(
         + room("OCI", ["Report"])
         + room("YAML", ["CYAML", "Report"])
         + room("Kubefile", ["Report"])
-        + room("Clusterfile", ["Report", "YAML"])
+        + room("Clusterfile", ["OCI", "Report", "YAML"])
         // Bytes on this machine.
-        + room("LinuxSystem", ["CLinux", "Report", systemPackage])
+        + room("LinuxSystem", ["Report", systemPackage])
         + room("Archive", ["CLinux", "CZlib", "CZstd", "LinuxSystem", "Report", systemPackage])
-        + room("ImageStore", ["Archive", "CLinux", "LinuxSystem", "OCI", "Report", crypto, systemPackage])
+        + room("ImageStore", ["LinuxSystem", "OCI", "Report", crypto, systemPackage])
         // Bytes over the network.
         + room(
             "RegistryClient",
             [
-                "ImageStore", "LinuxSystem", "OCI", "Report", asyncHTTPClient, crypto, nioCore, nioPosix, nioHTTP1, nioSSL,
+                "ImageStore", "LinuxSystem", "OCI", "Report", asyncHTTPClient, nioCore, nioPosix, nioHTTP1, nioSSL,
                 systemPackage,
             ]
         )
@@ -81,41 +81,39 @@ let package = Package(
         )
         // Hosts.
         + room("DockerEngine", ["LinuxSystem", "Report", nioCore, nioPosix, nioHTTP1, systemPackage])
-        + room("Remote", ["DockerEngine", "LinuxSystem", "OCI", "Report", crypto, subprocess, systemPackage])
+        + room("Remote", ["DockerEngine", "LinuxSystem", "OCI", "Report", subprocess, systemPackage])
         + room(
             "NodeAgent",
-            [
-                "Archive", "ImageStore", "LinuxSystem", "OCI", "RegistryClient", "Remote", "Report", crypto, subprocess,
-                systemPackage,
-            ]
+            ["Archive", "ImageStore", "LinuxSystem", "OCI", "RegistryClient", "Remote", "Report", systemPackage]
         )
         + room("Infra", ["DockerEngine", "LinuxSystem", "Remote", "Report", systemPackage])
         // Engines.
         + room(
             "BuildEngine",
-            ["Archive", "ImageStore", "Kubefile", "LinuxSystem", "OCI", "Report", "YAML", crypto, subprocess, systemPackage]
+            ["Archive", "ImageStore", "Kubefile", "LinuxSystem", "OCI", "Report", "YAML", subprocess, systemPackage]
         )
-        + room("Distribution", ["ImageStore", "LinuxSystem", "OCI", "Remote", "Report", crypto, systemPackage])
+        + room("Distribution", ["ImageStore", "OCI", "Remote", "Report"])
         + room(
             "ClusterRuntime",
-            ["LinuxSystem", "OCI", "Remote", "Report", "YAML", asn1, crypto, x509, systemPackage]
+            ["Clusterfile", "Remote", "Report", asn1, crypto, x509, systemPackage],
+            testDependencies: ["LinuxSystem", "OCI", subprocess]
         )
-        + room("Diagnostics", ["LinuxSystem", "Remote", "Report", systemPackage])
+        + room("Diagnostics", ["Remote", "Report"], testDependencies: ["OCI"])
         + room(
             "ApplyEngine",
             [
                 "ClusterRuntime", "Clusterfile", "Diagnostics", "Distribution", "ImageStore", "Infra", "LinuxSystem", "OCI",
-                "Remote", "Report", "YAML", systemPackage,
+                "Remote", "Report", systemPackage,
             ]
         )
         // What people touch.
-        + room("Terminal", ["LinuxSystem", "Report", systemPackage])
+        + room("Terminal", ["Report"])
         + room(
             "SealerCommands",
             [
-                "ApplyEngine", "BuildEngine", "Clusterfile", "DockerEngine", "ImageStore", "Infra", "Kubefile", "LinuxSystem",
-                "NodeAgent", "OCI", "RegistryClient", "RegistryServer", "Remote", "Report", "Terminal", "ClusterRuntime",
-                "Distribution", argumentParser, systemPackage,
+                "ApplyEngine", "BuildEngine", "Clusterfile", "DockerEngine", "ImageStore", "Infra", "LinuxSystem",
+                "NodeAgent", "OCI", "RegistryClient", "RegistryServer", "Remote", "Report", "Terminal", argumentParser,
+                systemPackage,
             ]
         ),
     swiftLanguageModes: [.v6]

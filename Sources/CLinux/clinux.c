@@ -67,6 +67,8 @@ ssize_t sealer_copy_file_range(int in, int out, size_t count) {
     return copy_file_range(in, NULL, out, NULL, count, 0);
 }
 
+int sealer_syncfs(int fd) { return syncfs(fd); }
+
 int sealer_disk_space(const char *path, uint64_t *available, uint64_t *total) {
     struct statvfs information;
     if (statvfs(path, &information) != 0) return -1;

@@ -8,17 +8,18 @@ public final class BlockingPool: Sendable {
     public static let shared = BlockingPool(width: 16)
 
     private struct State {
-        var running = 0
+        var idle: [DispatchQueue]
         var waiting: [@Sendable () -> Void] = []
     }
 
-    private let width: Int
-    private let state = Mutex(State())
-    private let queue = DispatchQueue(label: "sealer.blocking", attributes: .concurrent)
+    private let state: Mutex<State>
 
     /// Makes a pool that runs at most `width` pieces of work at once; further ones wait their turn.
+    ///
+    /// Each lane is a serial queue: on Linux a concurrent queue whose jobs block gets a further thread only once a second,
+    /// a serial queue gets its own at once.
     public init(width: Int) {
-        self.width = width
+        state = Mutex(State(idle: (0..<width).map { DispatchQueue(label: "sealer.blocking.\($0)") }))
     }
 
     /// Runs synchronous work on a thread of the pool.
@@ -44,25 +45,23 @@ public final class BlockingPool: Sendable {
     }
 
     private func submit(_ job: @escaping @Sendable () -> Void) {
-        let startsNow = state.withLock { state in
-            guard state.running < width else {
+        let lane = state.withLock { state in
+            guard let lane = state.idle.popLast() else {
                 state.waiting.append(job)
-                return false
+                return DispatchQueue?.none
             }
-            state.running += 1
-            return true
+            return lane
         }
-        guard startsNow else { return }
-        queue.async { self.work(through: job) }
+        lane?.async { self.work(through: job, on: lane) }
     }
 
-    private func work(through first: @escaping @Sendable () -> Void) {
+    private func work(through first: @escaping @Sendable () -> Void, on lane: DispatchQueue?) {
         var next: (@Sendable () -> Void)? = first
         while let job = next {
             job()
             next = state.withLock { state in
                 guard state.waiting.isEmpty else { return state.waiting.removeFirst() }
-                state.running -= 1
+                if let lane { state.idle.append(lane) }
                 return nil
             }
         }

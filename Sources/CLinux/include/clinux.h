@@ -40,6 +40,9 @@ ssize_t sealer_sendfile(int out, int in, off_t *offset, size_t count);
 /// copy_file_range(2).
 ssize_t sealer_copy_file_range(int in, int out, size_t count);
 
+/// syncfs(2): writes back all of the file system that fd lies on.
+int sealer_syncfs(int fd);
+
 /// Free and total bytes of the file system at path.
 int sealer_disk_space(const char *path, uint64_t *available, uint64_t *total);
 

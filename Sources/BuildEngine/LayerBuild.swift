@@ -1,0 +1,56 @@
+import Archive
+import ImageStore
+import LinuxSystem
+import OCI
+import Report
+import SystemPackage
+
+/// Turns a plan of copies into a layer of the store: read once, hashed before and after compression while it is written.
+struct LayerBuild {
+    /// A layer of the store.
+    struct Layer: Sendable {
+        /// The compressed blob.
+        var descriptor: Descriptor
+        /// The digest before compression.
+        var diffID: Digest
+    }
+
+    /// Writes the layer.
+    ///
+    /// - Parameters:
+    ///   - timestamp: the time of every entry, seconds since 1970.
+    ///   - advanced: gets the bytes of content written so far.
+    static func run(
+        _ plan: CopyPlan,
+        into store: ImageStore,
+        timestamp: Int64,
+        advanced: @escaping @Sendable (Int64) -> Void
+    ) async throws -> Layer {
+        let ingest = try await store.ingest()
+        return try await BlockingPool.shared.run { cancellation in
+            let blob = IngestSink(ingest)
+            var hasher = ContentHasher()
+            let compressed = try Compression.zstd.encoder(into: blob)
+            let tar = ObservedSink(compressed) { hasher.update($0) }
+            let writer = LayerWriter(tar, timestamp: timestamp, cancellation: cancellation, progress: advanced)
+            for item in plan.items { try writer.add(item.source, as: item.destination) }
+            try writer.finish()
+            return Layer(
+                descriptor: try ingest.commit(mediaType: MediaType.layerZstd),
+                diffID: hasher.digest()
+            )
+        }
+    }
+
+    /// Writes what the compressor gives into a blob of the store.
+    private final class IngestSink: ByteSink {
+        private let ingest: BlobIngest
+
+        init(_ ingest: BlobIngest) { self.ingest = ingest }
+
+        func write(_ bytes: UnsafeRawBufferPointer) throws { try ingest.write(bytes) }
+
+        // The blob is committed by whoever knows its type.
+        func finish() {}
+    }
+}

@@ -1,0 +1,124 @@
+import Clusterfile
+import FoundationEssentials
+import Remote
+import Report
+import SystemPackage
+
+/// What every node gets before it becomes a member: names, the way to the registry, the container runtime, kubelet.
+public struct NodePreparation: Sendable {
+    /// The folder of containerd's per-registry configuration.
+    static let certificatesFolder: FilePath = "/etc/containerd/certs.d"
+    /// Where the install script of a container runtime leaves the path of its socket (the field's contract).
+    static let socketPathFile: FilePath = "/etc/sealerio/cri/socket-path"
+
+    private let settings: ClusterSettings
+
+    /// Makes the preparation of a cluster's nodes.
+    public init(_ settings: ClusterSettings) {
+        self.settings = settings
+    }
+
+    /// Names the registry and the API server in /etc/hosts.
+    public func writeHosts(on node: ClusterNode, firstMaster: ClusterNode) async throws {
+        let path: FilePath = "/etc/hosts"
+        let old = try await node.host.readFile(path, limit: 1 << 20) ?? Data()
+        let text = HostsFile.text(
+            String(decoding: old, as: UTF8.self),
+            with: [(firstMaster.address, [ClusterNames.apiServer, settings.registry.domain])]
+        )
+        guard Data(text.utf8) != old else { return }
+        // In place: in a container /etc/hosts is a mount of its own and cannot be replaced by rename.
+        try await node.host.check(
+            RemoteCommand(["tee", path.string], input: Data(text.utf8)),
+            purpose: "writing \(path)",
+            limit: .seconds(20)
+        )
+    }
+
+    /// Sends containerd's pulls, whatever registry an image's name says, to the embedded registry over TLS.
+    ///
+    /// Follows containerd's `hosts.toml` with the `_default` namespace (containerd 1.6, docs/hosts.md). `server` is the
+    /// embedded registry too, so that a miss ends there and never goes out.
+    public func writeRegistryHosts(on node: ClusterNode, authority: String) async throws {
+        let folder = Self.certificatesFolder.appending("_default")
+        let certificate = folder.appending("ca.crt")
+        try await node.host.writeFile(certificate, Data(authority.utf8), permissions: 0o644)
+        let hosts = """
+            server = "\(settings.registry.url)"
+            ca = "\(certificate)"
+
+            [host."\(settings.registry.url)"]
+              capabilities = ["pull", "resolve"]
+              ca = "\(certificate)"
+
+            """
+        try await node.host.writeFile(folder.appending("hosts.toml"), Data(hosts.utf8), permissions: 0o644)
+    }
+
+    /// Runs the rootfs' scripts that install the container runtime and kubelet.
+    ///
+    /// - Throws: `Failure` of kind `commandFailed` with the script's last output.
+    public func installRuntime(on node: ClusterNode, step: Step) async throws {
+        for script in ["containerd.sh", "init-kube.sh"] {
+            try await run(script: script, on: node, step: step)
+        }
+    }
+
+    /// Runs the scripts that undo it, in reverse.
+    public func uninstallRuntime(on node: ClusterNode, step: Step) async throws {
+        for script in ["clean-kube.sh", "uninstall-containerd.sh"] {
+            try await run(script: script, on: node, step: step)
+        }
+    }
+
+    private func run(script: String, on node: ClusterNode, step: Step) async throws {
+        try await node.host.check(
+            RemoteCommand(
+                ["/bin/bash", "scripts/\(script)"],
+                environment: environment(on: node),
+                workingDirectory: settings.rootfs
+            ),
+            purpose: "scripts/\(script) of the image",
+            limit: .seconds(300),
+            output: { step.note($0.text) }
+        )
+    }
+
+    /// The environment of the rootfs' scripts, under the names that the field uses.
+    func environment(on node: ClusterNode) -> [String: String] {
+        settings.environment.merging([
+            "RegistryDomain": settings.registry.domain,
+            "RegistryPort": String(settings.registry.port),
+            "RegistryURL": settings.registry.authority,
+            "HostIP": node.address,
+            "PodCIDR": settings.podNetwork.description,
+            "SvcCIDR": settings.serviceNetwork.description,
+            "ContainerRuntime": "containerd",
+            "DataRoot": "/var/lib/sealer/data",
+        ]) { _, ours in ours }
+    }
+
+    /// Asks the node what its container runtime is: the socket that the install script named, and the cgroup driver of
+    /// containerd's configuration.
+    public func runtime(of node: ClusterNode) async throws -> KubeadmConfiguration.NodeRuntime {
+        guard let bytes = try await node.host.readFile(Self.socketPathFile, limit: 4096) else {
+            throw Failure(
+                .commandFailed,
+                "scripts/containerd.sh of the image ended well, but left no \(Self.socketPathFile)",
+                at: node.host.name,
+                remedy: "the script must write the path of the container runtime's socket there"
+            )
+        }
+        var socket = String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isWhitespace).first.map(String.init) ?? ""
+        if socket.hasPrefix("unix://") { socket.removeFirst("unix://".count) }
+        guard socket.hasPrefix("/") else {
+            throw Failure(.commandFailed, "\(Self.socketPathFile) holds no path", at: node.host.name)
+        }
+        let configuration = try await node.host.readFile("/etc/containerd/config.toml", limit: 1 << 20) ?? Data()
+        let usesSystemd = String(decoding: configuration, as: UTF8.self).split(separator: "\n").contains { line in
+            let words = line.split(whereSeparator: { $0.isWhitespace || $0 == "=" })
+            return words.first == "SystemdCgroup" && words.last == "true"
+        }
+        return .init(socket: socket, cgroupDriver: usesSystemd ? "systemd" : "cgroupfs")
+    }
+}

@@ -1,0 +1,102 @@
+import Remote
+import Report
+
+/// Checks hosts before the first change, all of them at once, so that one run shows everything that has to be mended.
+public struct Checker: Sendable {
+    /// What a host is to become; what it must have depends on that.
+    public struct Subject: Sendable {
+        /// The host's name for people.
+        public var host: String
+        /// What it is and has.
+        public var facts: HostFacts
+        /// Whether it will run the control plane.
+        public var isMaster: Bool
+        /// Whether it will serve the registry, on this port.
+        public var registryPort: UInt16?
+
+        /// Makes a subject.
+        public init(host: String, facts: HostFacts, isMaster: Bool, registryPort: UInt16? = nil) {
+            self.host = host
+            self.facts = facts
+            self.isMaster = isMaster
+            self.registryPort = registryPort
+        }
+    }
+
+    /// Something that is not as it should be.
+    public struct Finding: Sendable, Hashable, CustomStringConvertible {
+        /// Whether the cluster cannot be made because of it.
+        public var isFatal: Bool
+        /// The host.
+        public var host: String
+        /// What was found, and what was expected.
+        public var message: String
+
+        /// `HOST: message`.
+        public var description: String { "\(host): \(message)" }
+    }
+
+    private static let gibibyte: Int64 = 1 << 30
+    private static let neededPrograms = ["ip", "iptables", "mount", "systemctl"]
+    private static let workerPorts: [UInt16] = [10250, 10256]
+    private static let masterPorts: [UInt16] = [6443, 2379, 2380, 10257, 10259]
+
+    /// Makes a checker.
+    public init() {}
+
+    /// Looks at the facts of all hosts.
+    ///
+    /// - Parameters:
+    ///   - neededDisk: bytes that the image needs on a host.
+    ///   - now: seconds since 1970 by the operator's clock.
+    public func check(_ subjects: [Subject], neededDisk: Int64, now: Double) -> [Finding] {
+        subjects.flatMap { check($0, neededDisk: neededDisk, now: now) } + checkNames(subjects)
+    }
+
+    private func check(_ subject: Subject, neededDisk: Int64, now: Double) -> [Finding] {
+        let facts = subject.facts
+        var findings: [Finding] = []
+        func note(_ isFatal: Bool, _ message: String) {
+            findings.append(Finding(isFatal: isFatal, host: subject.host, message: message))
+        }
+        if !facts.hasSystemd { note(true, "systemd is not process 1, it was expected to run the services") }
+        for program in Self.neededPrograms where !facts.programs.contains(program) {
+            note(true, "the program \(program) is not in PATH, Kubernetes needs it")
+        }
+        if facts.isKubernetesNode {
+            note(true, "it is a member of a cluster already (/etc/kubernetes/kubelet.conf is there), a free host was expected")
+        }
+        let ports = Self.workerPorts + (subject.isMaster ? Self.masterPorts : []) + (subject.registryPort.map { [$0] } ?? [])
+        for port in ports where facts.listeningPorts.contains(port) {
+            note(true, "port \(port) is taken, it was expected to be free")
+        }
+        if facts.freeDisk < neededDisk {
+            note(
+                true,
+                "\(facts.freeDisk >> 20) MiB of disk are free at /var/lib/sealer, \(neededDisk >> 20) MiB were expected"
+            )
+        }
+        if subject.isMaster, facts.processors < 2 {
+            note(false, "it has one processor, two are expected of a master")
+        }
+        let memory = subject.isMaster ? 17 * Self.gibibyte / 10 : Self.gibibyte / 2
+        if facts.memory < memory {
+            note(false, "it has \(facts.memory >> 20) MiB of memory, \(memory >> 20) MiB are expected")
+        }
+        if abs(facts.clock - now) > 60 {
+            note(true, "its clock is \(Int(abs(facts.clock - now))) s off, certificates would not be valid")
+        }
+        return findings
+    }
+
+    private func checkNames(_ subjects: [Subject]) -> [Finding] {
+        Dictionary(grouping: subjects) { $0.facts.hostname }
+            .filter { $0.value.count > 1 }
+            .sorted { $0.key < $1.key }
+            .flatMap { name, hosts in
+                hosts.map {
+                    Finding(isFatal: true, host: $0.host, message: "its host name \(name) is that of another host too")
+                }
+            }
+    }
+}

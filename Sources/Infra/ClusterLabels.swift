@@ -1,0 +1,43 @@
+/// The labels by which everything of a cluster is found again.
+enum ClusterLabel {
+    /// The cluster's name; on containers, networks and volumes.
+    static let cluster = "io.sealer.cluster"
+    /// `master` or `node`; on containers.
+    static let role = "io.sealer.role"
+    /// The number within the role; on containers.
+    static let index = "io.sealer.index"
+}
+
+/// A node container before it is made.
+struct NodePlan: Sendable, Hashable {
+    var cluster: String
+    var role: HostRole
+    var index: Int
+
+    /// `demo-master-0`.
+    var name: String { "\(cluster)-\(role.rawValue)-\(index)" }
+    /// The cluster's network.
+    var network: String { NodePlan.network(of: cluster) }
+
+    var labels: [String: String] {
+        [ClusterLabel.cluster: cluster, ClusterLabel.role: role.rawValue, ClusterLabel.index: String(index)]
+    }
+
+    /// The volumes by the place they are mounted at. What is written much or holds overlays of its own must not lie on the
+    /// container's overlay.
+    var volumes: [String: String] {
+        [
+            "/var/lib/containerd": "sealer-\(name)-containerd",
+            "/var/lib/etcd": "sealer-\(name)-etcd",
+            "/var/lib/sealer": "sealer-\(name)-sealer",
+        ]
+    }
+
+    static func network(of cluster: String) -> String { "sealer-\(cluster)" }
+
+    /// All nodes of a request, masters first.
+    static func all(of request: HostsRequest) -> [NodePlan] {
+        (0..<request.masters).map { NodePlan(cluster: request.cluster, role: .master, index: $0) }
+            + (0..<request.nodes).map { NodePlan(cluster: request.cluster, role: .node, index: $0) }
+    }
+}

@@ -1,0 +1,266 @@
+import AsyncHTTPClient
+import FoundationEssentials
+import NIOCore
+import NIOHTTP1
+import Report
+import Synchronization
+
+/// Answers the registries' questions who we are, and remembers what it was told.
+final class Authenticator: Sendable {
+    /// What a token is good for.
+    private struct TokenKey: Hashable {
+        var host: String
+        var scope: String
+    }
+
+    private struct Token {
+        var header: String
+        var expires: ContinuousClock.Instant
+    }
+
+    private struct State {
+        var tokens: [TokenKey: Token] = [:]
+        var basic: [String: String] = [:]
+        var warned: Set<String> = []
+    }
+
+    private let configuration: RegistryConfiguration
+    private let transport: Transport
+    private let progress: any ProgressSink
+    private let state = Mutex(State())
+    private let fetching = SharedWork<TokenKey, String>()
+
+    init(configuration: RegistryConfiguration, transport: Transport, progress: any ProgressSink) {
+        self.configuration = configuration
+        self.transport = transport
+        self.progress = progress
+    }
+
+    /// The `Authorization` that the registry accepted before, if there is one that still holds.
+    func known(for endpoint: Endpoint) -> String? {
+        let key = Self.tokenKey(endpoint)
+        return state.withLock { state in
+            if let token = state.tokens[key] {
+                if token.expires > .now { return token.header }
+                state.tokens[key] = nil
+            }
+            return state.basic["\(endpoint.host)/\(endpoint.repository)"]
+        }
+    }
+
+    /// Finds the `Authorization` that answers a 401.
+    ///
+    /// - Parameters:
+    ///   - headers: of the 401.
+    ///   - origin: who sent it.
+    ///   - rejected: what was sent with the request, if anything: it is not offered again.
+    /// - Returns: nil when there is nothing (else) to offer.
+    /// - Throws: `Failure` of kind `denied` or `integrity`, or `AttemptError`.
+    func answer(
+        _ headers: HTTPHeaders,
+        from origin: Origin,
+        endpoint: Endpoint,
+        rejected: String?,
+        subject: String
+    ) async throws -> String? {
+        let challenges = headers["www-authenticate"].prefix(Challenge.countLimit).flatMap(Challenge.parse)
+        let finding = configuration.credentials.find(host: endpoint.name, repository: endpoint.repository)
+        if case .keptByHelper(let helper) = finding { warn(about: helper, at: endpoint.name) }
+        if let bearer = challenges.first(where: { $0.scheme == "bearer" && $0.parameters["realm"] != nil }) {
+            let key = Self.tokenKey(endpoint)
+            state.withLock { state in
+                if let rejected, state.tokens[key]?.header == rejected { state.tokens[key] = nil }
+            }
+            if let header = known(for: endpoint), header != rejected { return header }
+            do {
+                let (header, _) = try await fetching.value(for: key) {
+                    try await self.fetchToken(
+                        bearer, from: origin, endpoint: endpoint, finding: finding, subject: subject)
+                }
+                return header == rejected ? nil : header
+            } catch let error as SharedWorkError {
+                throw error.underlying
+            }
+        }
+        if challenges.contains(where: { $0.scheme == "basic" }) {
+            guard case .credential(.password(let user, let password)) = finding else { return nil }
+            let header = Self.basic(user, password)
+            guard header != rejected else { return nil }
+            state.withLock { $0.basic["\(endpoint.host)/\(endpoint.repository)"] = header }
+            return header
+        }
+        let offered = challenges.map(\.scheme).joined(separator: ", ")
+        throw Failure(
+            .denied,
+            "cannot get \(subject): the registry wants a login in a way that is not supported"
+                + " (\(offered.isEmpty ? "it names none" : printable(offered, limit: 100)))",
+            at: origin.description
+        )
+    }
+
+    /// What a denial should say beyond the registry's words.
+    func remedy(for endpoint: Endpoint) -> String {
+        switch configuration.credentials.find(host: endpoint.name, repository: endpoint.repository) {
+        case .keptByHelper(let helper):
+            "the credentials of \(endpoint.name) are kept by docker-credential-\(printable(helper, limit: 60)); credential"
+                + " helpers are not supported yet: log in with a config.json without credsStore and credHelpers"
+        case .credential:
+            "check that the name is right and that the login of \(endpoint.name) in docker's config.json may pull it"
+        case .nothing:
+            "check that the name is right; if the registry wants a login: docker login \(endpoint.name)"
+        }
+    }
+
+    private func warn(about helper: String, at host: String) {
+        let isFirst = state.withLock { $0.warned.insert(host).inserted }
+        guard isFirst else { return }
+        progress.send(
+            .warning(
+                "the credentials of \(host) are kept by docker-credential-\(printable(helper, limit: 60)): credential helpers"
+                    + " are not supported yet, going on without a login"
+            )
+        )
+    }
+
+    private static func tokenKey(_ endpoint: Endpoint) -> TokenKey {
+        TokenKey(host: endpoint.host, scope: "repository:\(endpoint.repository):pull")
+    }
+
+    private static func basic(_ user: String, _ password: String) -> String {
+        "Basic " + Data("\(user):\(password)".utf8).base64EncodedString()
+    }
+
+    // MARK: - Tokens
+
+    private struct TokenReply: Decodable {
+        var token: String?
+        var accessToken: String?
+        var expiresIn: Double?
+
+        enum CodingKeys: String, CodingKey {
+            case token
+            case accessToken = "access_token"
+            case expiresIn = "expires_in"
+        }
+    }
+
+    private func fetchToken(
+        _ challenge: Challenge,
+        from origin: Origin,
+        endpoint: Endpoint,
+        finding: CredentialFile.Finding,
+        subject: String
+    ) async throws -> String {
+        let realmText = challenge.parameters["realm"] ?? ""
+        guard let realm = Origin(realmText) else {
+            throw Failure(
+                .integrity,
+                "cannot get \(subject): the registry sends us to log in at \"\(printable(realmText, limit: 100))\","
+                    + " which is no http or https address",
+                at: origin.description
+            )
+        }
+        var request = Transport.Request(url: realmText, trust: trust(for: realm, origin: origin, endpoint: endpoint))
+        let scope = challenge.parameters["scope"] ?? Self.tokenKey(endpoint).scope
+        let service = challenge.parameters["service"]
+        var form: [(String, String)] = [("scope", scope)]
+        if let service { form.append(("service", service)) }
+        if case .credential(let credential) = finding {
+            // A secret goes in the clear only where the registry itself is spoken to in the clear.
+            guard realm.scheme == "https" || (origin.scheme == "http" && realm.host == origin.host) else {
+                throw Failure(
+                    .denied,
+                    "cannot get \(subject): the registry wants the login sent without encryption to \(realm), refused",
+                    at: origin.description,
+                    remedy: "ask whoever runs the registry to name an https address for its logins"
+                )
+            }
+            switch credential {
+            case .password(let user, let password):
+                request.headers.add(name: "Authorization", value: Self.basic(user, password))
+            case .identityToken(let token):
+                form += [("grant_type", "refresh_token"), ("client_id", "sealer"), ("refresh_token", token)]
+                request.method = .POST
+            }
+        }
+        let encoded = form.map { "\(percentEncoded($0.0))=\(percentEncoded($0.1))" }.joined(separator: "&")
+        if request.method == .POST {
+            request.headers.add(name: "Content-Type", value: "application/x-www-form-urlencoded")
+            request.body = ByteBuffer(string: encoded)
+        } else {
+            request.url += (realmText.contains("?") ? "&" : "?") + encoded
+        }
+        return try await requestToken(request, realm: realm, endpoint: endpoint, subject: subject)
+    }
+
+    private func requestToken(
+        _ request: Transport.Request,
+        realm: Origin,
+        endpoint: Endpoint,
+        subject: String
+    ) async throws -> String {
+        let what = "a token for \(subject)"
+        let response = try await transport.send(request, getting: what)
+        let body = try await collect(
+            response.body,
+            limit: 256 << 10,
+            limits: configuration.limits,
+            origin: realm.description,
+            subject: what
+        )
+        guard response.status == .ok else {
+            var error = AttemptError.status(
+                response.status,
+                headers: response.headers,
+                body: registryMessage(body),
+                at: realm.description,
+                getting: what
+            )
+            if error.failure.kind == .denied { error.failure.remedy = remedy(for: endpoint) }
+            throw error
+        }
+        let reply = try? JSONDecoder().decode(TokenReply.self, from: body)
+        let token = [reply?.token, reply?.accessToken].compactMap(\.self).first { !$0.isEmpty }
+        guard let token, token.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
+            throw Failure(.integrity, "cannot get \(what): the reply holds no token", at: realm.description)
+        }
+        let header = "Bearer \(token)"
+        // A tenth earlier than it says: the request still has to get there.
+        let seconds = min(max(reply?.expiresIn ?? 60, 1), 86400) * 0.9
+        state.withLock {
+            $0.tokens[Self.tokenKey(endpoint)] = Token(header: header, expires: .now + .seconds(seconds))
+        }
+        return header
+    }
+
+    private func trust(for realm: Origin, origin: Origin, endpoint: Endpoint) -> Trust {
+        if realm.host == origin.host {
+            if let authority = endpoint.authority { return .authority(authority) }
+            if endpoint.security == .insecure { return .anybody }
+        }
+        return configuration.trust(for: realm)
+    }
+}
+
+extension RegistryConfiguration {
+    /// Whom to believe at a host that is not the registry itself: a token service, or where a redirect leads.
+    func trust(for origin: Origin) -> Trust {
+        if let authority = authorities[origin.domain] { return .authority(authority) }
+        return accepts(insecure: origin.domain) ? .anybody : .system
+    }
+}
+
+/// Encodes everything but unreserved characters (RFC 3986 §2.3).
+func percentEncoded(_ text: String) -> String {
+    let hex = Array("0123456789ABCDEF".utf8)
+    var result: [UInt8] = []
+    for byte in text.utf8 {
+        switch byte {
+        case 48...57, 65...90, 97...122, UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "~"):
+            result.append(byte)
+        default:
+            result += [UInt8(ascii: "%"), hex[Int(byte >> 4)], hex[Int(byte & 15)]]
+        }
+    }
+    return String(decoding: result, as: UTF8.self)
+}

@@ -1,0 +1,95 @@
+import FoundationEssentials
+import Glibc
+import LinuxSystem
+import OCI
+import Report
+import SystemPackage
+
+/// What the client must know of its surroundings: where names lead, who we are, whom to trust, how long to wait.
+public struct RegistryConfiguration: Sendable {
+    /// Where the images of some names really are.
+    public var registries: [RegistryRule] = []
+    /// Who we are.
+    public var credentials = CredentialFile()
+    /// Certificates (PEM) by `HOST:PORT`; for such a host they alone are trusted.
+    public var authorities: [String: String] = [:]
+    /// Hosts (`HOST[:PORT]`) where http, and https without verification, are accepted.
+    public var insecureHosts: Set<String> = []
+    /// A bundle of certificates to trust instead of the system's, from `SSL_CERT_FILE`.
+    public var trustFile: FilePath?
+    /// The bounds of waits and sizes.
+    public var limits = RegistryLimits()
+
+    /// Makes a configuration without credentials and mirrors.
+    public init() {}
+
+    /// Reads what the user has configured for docker, podman and skopeo.
+    ///
+    /// Credentials come from `$REGISTRY_AUTH_FILE`, else from both `$DOCKER_CONFIG/config.json` (`~/.docker/config.json`)
+    /// and containers' `auth.json`. Names come from `$CONTAINERS_REGISTRIES_CONF`, else
+    /// `~/.config/containers/registries.conf`, else `/etc/containers/registries.conf`, with the `.conf` files of the folder
+    /// `registries.conf.d` beside the last two. Files that are not there are fine, unless a variable names them.
+    ///
+    /// - Throws: `InvalidText` for a bad registries.conf, `Failure` for a bad or unreadable credentials file.
+    public static func load(environment: [String: String], home: FilePath?) async throws -> RegistryConfiguration {
+        try await BlockingPool.shared.run {
+            var configuration = RegistryConfiguration()
+            configuration.registries = try readRules(environment: environment, home: home)
+            configuration.credentials = try readCredentials(environment: environment, home: home)
+            if let file = environment["SSL_CERT_FILE"], !file.isEmpty { configuration.trustFile = FilePath(file) }
+            return configuration
+        }
+    }
+
+    private static func readRules(environment: [String: String], home: FilePath?) throws -> [RegistryRule] {
+        if let named = environment["CONTAINERS_REGISTRIES_CONF"], !named.isEmpty {
+            return try rules(in: FilePath(named)) ?? []
+        }
+        let folders = [home?.appending(".config/containers"), FilePath("/etc/containers")].compactMap(\.self)
+        for folder in folders {
+            let main = try existing(folder.appending("registries.conf")).flatMap { try rules(in: $0) }
+            let extra = folder.appending("registries.conf.d")
+            let names = Folder.exists(extra) ? try Folder.names(in: extra).filter { $0.hasSuffix(".conf") } : []
+            guard main != nil || !names.isEmpty else { continue }
+            var result = main ?? []
+            for name in names {
+                let later = try rules(in: extra.appending(name)) ?? []
+                result.removeAll { old in later.contains { $0.prefix == old.prefix } }
+                result += later
+            }
+            return result
+        }
+        return []
+    }
+
+    private static func rules(in path: FilePath) throws -> [RegistryRule]? {
+        let bytes = try readFile(path, limit: 1 << 20)
+        return try RegistryRule.parse(String(decoding: bytes, as: UTF8.self), file: path.string)
+    }
+
+    private static func readCredentials(environment: [String: String], home: FilePath?) throws -> CredentialFile {
+        func read(_ path: FilePath) throws -> CredentialFile {
+            try CredentialFile.parse(readFile(path, limit: 1 << 20), file: path.string)
+        }
+        if let named = environment["REGISTRY_AUTH_FILE"], !named.isEmpty { return try read(FilePath(named)) }
+        var result = CredentialFile()
+        let docker =
+            environment["DOCKER_CONFIG"].flatMap { $0.isEmpty ? nil : FilePath($0) } ?? home?.appending(".docker")
+        let containers =
+            environment["XDG_RUNTIME_DIR"].flatMap { $0.isEmpty ? nil : FilePath($0).appending("containers") }
+            ?? FilePath("/run/containers/\(getuid())")
+        let candidates = [
+            containers.appending("auth.json"), home?.appending(".config/containers/auth.json"),
+            docker?.appending("config.json"),
+        ]
+        for case let path? in candidates {
+            guard let path = existing(path) else { continue }
+            result.add(try read(path))
+        }
+        return result
+    }
+
+    private static func existing(_ path: FilePath) -> FilePath? {
+        access(path.string, F_OK) == 0 ? path : nil
+    }
+}

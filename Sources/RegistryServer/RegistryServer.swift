@@ -1,0 +1,179 @@
+import FoundationEssentials
+import Glibc
+import LinuxSystem
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import NIOSSL
+import Report
+import Synchronization
+import SystemPackage
+
+/// A read-only registry (OCI distribution specification 1.1, "pull" and "content discovery") over HTTP/1.1.
+public enum RegistryServer {
+    /// Begins to listen and to serve.
+    ///
+    /// - Parameters:
+    ///   - log: gets a line for each request; it must not block.
+    /// - Throws: `Failure` of kind `conflict` when the port is taken, `invalidInput` for a bad certificate or key.
+    public static func start(
+        _ configuration: RegistryServerConfiguration,
+        content: any RegistryContent,
+        log: (@Sendable (AccessLine) -> Void)? = nil
+    ) async throws -> RunningRegistry {
+        let tls = try await tlsContext(configuration.tls)
+        let place = "\(configuration.host):\(configuration.port)"
+        let server: NIOAsyncChannel<HTTPConnection.Wrapped, Never>
+        do {
+            server = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+                .serverChannelOption(ChannelOptions.backlog, value: 256)
+                .serverChannelOption(ChannelOptions.socketOption(.so_reuseaddr), value: 1)
+                .childChannelOption(ChannelOptions.tcpOption(.tcp_nodelay), value: 1)
+                .bind(host: configuration.host, port: configuration.port) { channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        if let tls { try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls)) }
+                        return try HTTPConnection.wrap(channel)
+                    }
+                }
+        } catch {
+            let isTaken = (error as? IOError)?.errnoCode == EADDRINUSE
+            throw Failure(
+                isTaken ? .conflict : .system,
+                isTaken ? "another program listens there" : "cannot listen",
+                at: place,
+                remedy: isTaken ? "stop it, or choose another port" : nil,
+                causes: [error]
+            )
+        }
+        guard let address = server.channel.localAddress, let port = address.port else {
+            throw Failure(.system, "the socket has no address", at: place)
+        }
+        let connections = Connections()
+        let serving = Task {
+            await serve(server, configuration, Responder(content: content), connections, log)
+        }
+        return RunningRegistry(
+            host: configuration.host,
+            port: port,
+            isTLS: tls != nil,
+            listener: server.channel,
+            connections: connections,
+            serving: serving
+        )
+    }
+
+    private static func tlsContext(_ files: RegistryServerConfiguration.TLS?) async throws -> NIOSSLContext? {
+        guard let files else { return nil }
+        return try await BlockingPool.shared.run {
+            do {
+                let chain = try NIOSSLCertificate.fromPEMFile(files.certificate.string)
+                let key = try NIOSSLPrivateKey(file: files.key.string, format: .pem)
+                var configuration = TLSConfiguration.makeServerConfiguration(
+                    certificateChain: chain.map { .certificate($0) },
+                    privateKey: .privateKey(key)
+                )
+                configuration.minimumTLSVersion = .tlsv12
+                configuration.applicationProtocols = ["http/1.1"]
+                return try NIOSSLContext(configuration: configuration)
+            } catch {
+                throw Failure(
+                    .invalidInput,
+                    "cannot use the certificate with the key \(files.key.string)",
+                    at: files.certificate.string,
+                    remedy: "both must be PEM files, and the key must be the certificate's",
+                    causes: [error]
+                )
+            }
+        }
+    }
+
+    private static func serve(
+        _ server: NIOAsyncChannel<HTTPConnection.Wrapped, Never>,
+        _ configuration: RegistryServerConfiguration,
+        _ responder: Responder,
+        _ connections: Connections,
+        _ log: (@Sendable (AccessLine) -> Void)?
+    ) async {
+        await withTaskGroup(of: Void.self) { group in
+            do {
+                try await server.executeThenClose { inbound in
+                    var running = 0
+                    for try await connection in inbound {
+                        if running >= configuration.maximumConnections {
+                            // Until one ends, new clients wait in the kernel's queue.
+                            connections.closeLongestIdle()
+                            await group.next()
+                            running -= 1
+                        }
+                        running += 1
+                        connections.add(connection.channel)
+                        group.addTask {
+                            await HTTPConnection(
+                                connection: connection,
+                                configuration: configuration,
+                                responder: responder,
+                                connections: connections,
+                                log: log
+                            ).run()
+                        }
+                    }
+                }
+            } catch {
+                // The listener is gone: what runs, runs to its end.
+                return
+            }
+        }
+    }
+}
+
+/// A registry that serves.
+public final class RunningRegistry: Sendable {
+    /// The host as it was configured.
+    public let host: String
+    /// The port that it listens on.
+    public let port: Int
+    /// Whether it speaks https.
+    public let isTLS: Bool
+    private let listener: any Channel
+    private let connections: Connections
+    private let serving: Task<Void, Never>
+
+    init(
+        host: String,
+        port: Int,
+        isTLS: Bool,
+        listener: any Channel,
+        connections: Connections,
+        serving: Task<Void, Never>
+    ) {
+        self.host = host
+        self.port = port
+        self.isTLS = isTLS
+        self.listener = listener
+        self.connections = connections
+        self.serving = serving
+    }
+
+    /// `https://HOST:PORT`.
+    public var url: String { "\(isTLS ? "https" : "http")://\(host.contains(":") ? "[\(host)]" : host):\(port)" }
+
+    /// Accepts nobody any more, lets the replies that are under way finish, and returns when all connections are closed.
+    ///
+    /// - Parameter limit: after it the connections that are left are cut.
+    public func stop(limit: Duration = .seconds(30)) async {
+        listener.close(promise: nil)
+        connections.beginToStop()
+        let connections = connections
+        let cutter = Task {
+            try await Task.sleep(for: limit)
+            connections.closeAll()
+        }
+        await serving.value
+        cutter.cancel()
+    }
+
+    /// Returns when the server has ended.
+    public func wait() async {
+        await serving.value
+    }
+}

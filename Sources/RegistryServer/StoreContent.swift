@@ -1,0 +1,110 @@
+import FoundationEssentials
+import Glibc
+import ImageStore
+import LinuxSystem
+import OCI
+import Report
+import Synchronization
+import SystemPackage
+
+/// Serves what the named images of a store lead to, and nothing else: the ClusterImages under their own names, and every
+/// contained image under its original one.
+///
+/// A contained image is found by the client's namespace and path, by `DOMAIN/PATH` as path, or by path alone when that is
+/// Docker's or unique. New images appear at once: the list of names is read again when its file has changed.
+public final class StoreContent: RegistryContent {
+    /// Tells one state of `index.json` from the next: it is always replaced as a whole.
+    private struct Stamp: Hashable {
+        var inode: UInt64
+        var seconds: Int
+        var nanoseconds: Int
+        var size: Int64
+    }
+
+    private let store: ImageStore
+    private let report: @Sendable (Failure) -> Void
+    private let current = Mutex<(stamp: Stamp, catalogue: Task<Catalogue, any Error>)?>(nil)
+
+    /// Makes the content of a store.
+    ///
+    /// - Parameter report: is told of each named image that cannot be read, whenever the names are read.
+    public init(store: ImageStore, report: @escaping @Sendable (Failure) -> Void = { _ in }) {
+        self.store = store
+        self.report = report
+    }
+
+    /// A manifest or an index, verified as it is read.
+    public func manifest(
+        repository: String,
+        namespace: String?,
+        reference: ManifestName
+    ) async throws -> ServedDocument? {
+        let catalogue = try await catalogue()
+        let digest: Digest? =
+            switch reference {
+            case .digest(let digest): digest
+            case .tag(let tag):
+                try catalogue.candidates(path: repository, namespace: namespace)
+                    .lazy.compactMap { catalogue.tags[$0]?[tag] }.first
+            }
+        guard let digest, let descriptor = catalogue.documents[digest] else { return nil }
+        return ServedDocument(descriptor: descriptor, bytes: try await store.bytes(of: descriptor))
+    }
+
+    /// A blob that a named image leads to.
+    public func blob(_ digest: Digest) async throws -> ImageStore.OpenBlob? {
+        guard try await catalogue().blobs.contains(digest) else { return nil }
+        do {
+            return try await store.openBlob(digest)
+        } catch let failure as Failure where failure.kind == .notFound {
+            return nil
+        }
+    }
+
+    /// The tags of the repository that the path means.
+    public func tags(repository: String, namespace: String?) async throws -> [String]? {
+        let catalogue = try await catalogue()
+        return try catalogue.candidates(path: repository, namespace: namespace)
+            .lazy.compactMap { catalogue.tags[$0] }.first?.keys.sorted()
+    }
+
+    /// The full names of all repositories.
+    public func repositories() async throws -> [String] {
+        try await catalogue().tags.keys.sorted()
+    }
+
+    private func catalogue() async throws -> Catalogue {
+        let path = store.root.appending("index.json")
+        let stamp = try await BlockingPool.shared.run {
+            var information = stat()
+            guard stat(path.string, &information) == 0 else {
+                throw Failure(
+                    .system, "cannot look at the list of images", at: path.string, causes: [Errno(rawValue: errno)])
+            }
+            return Stamp(
+                inode: UInt64(information.st_ino),
+                seconds: Int(information.st_mtim.tv_sec),
+                nanoseconds: Int(information.st_mtim.tv_nsec),
+                size: Int64(information.st_size)
+            )
+        }
+        let (store, report) = (store, report)
+        let task = current.withLock { current in
+            if let current, current.stamp == stamp { return current.catalogue }
+            let task = Task {
+                let catalogue = try await Catalogue(of: store)
+                for problem in catalogue.problems { report(problem) }
+                return catalogue
+            }
+            current = (stamp, task)
+            return task
+        }
+        do {
+            return try await task.value
+        } catch {
+            // Whatever was wrong may be right by the next request.
+            current.withLock { if $0?.catalogue == task { $0 = nil } }
+            throw error
+        }
+    }
+}

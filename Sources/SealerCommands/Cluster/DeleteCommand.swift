@@ -1,0 +1,91 @@
+import ApplyEngine
+import ArgumentParser
+import Clusterfile
+import LinuxSystem
+import Report
+import SystemPackage
+import Terminal
+
+struct DeleteCommand: ContextCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "delete",
+        abstract: "Remove a cluster with its hosts, networks and volumes.",
+        discussion: """
+            Example:
+              sealer delete --name shop
+            """
+    )
+
+    @Option(help: ArgumentHelp("The cluster's name.", valueName: "name"))
+    var name: String
+
+    @OptionGroup var rootOptions: RootOptions
+    @OptionGroup var progressOptions: ProgressOptions
+
+    func run(in context: CommandContext) async throws {
+        try Cluster.checkName(name)
+        let removed = try await context.withProgress(progressOptions.progress) { progress in
+            try await ClusterEngine.make(context: context, root: rootOptions.root, progress: progress).delete(name)
+        }
+        for thing in removed { context.write("removed \(thing)") }
+    }
+}
+
+struct ClustersCommand: ContextCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "clusters",
+        abstract: "List the clusters that this machine made.",
+        discussion: """
+            Example:
+              sealer clusters --output json
+            """
+    )
+
+    @OptionGroup var rootOptions: RootOptions
+    @OptionGroup var outputOptions: OutputOptions
+
+    private struct Row: Encodable {
+        var name: String
+        var folder: String
+    }
+
+    func run(in context: CommandContext) async throws {
+        let state = try context.root(rootOptions.root)
+        let names = try await BlockingPool.shared.run { try ClusterFolder.clusters(in: state) }
+        let rows = names.map { Row(name: $0, folder: ClusterFolder(state: state, cluster: $0).path.string) }
+        try context.print(rows, as: outputOptions.output) {
+            TextTable.text(header: ["NAME", "FOLDER"], rows: rows.map { [$0.name, $0.folder] })
+        }
+    }
+}
+
+struct KubeconfigCommand: ContextCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "kubeconfig",
+        abstract: "Print the path of a cluster's administrator kubeconfig.",
+        discussion: """
+            Example:
+              export KUBECONFIG=$(sealer kubeconfig --name shop)
+            """
+    )
+
+    @Option(help: ArgumentHelp("The cluster's name.", valueName: "name"))
+    var name: String
+
+    @OptionGroup var rootOptions: RootOptions
+
+    func run(in context: CommandContext) async throws {
+        try Cluster.checkName(name)
+        let folder = ClusterFolder(state: try context.root(rootOptions.root), cluster: name)
+        let exists = try await BlockingPool.shared.run { (try? readFile(folder.kubeconfig)) != nil }
+        guard exists else {
+            throw Failure(
+                .notFound,
+                "there is no kubeconfig of a cluster of that name",
+                at: folder.kubeconfig.string,
+                remedy: "see what there is with: sealer clusters"
+            )
+        }
+        context.write(folder.kubeconfig.string)
+    }
+}

@@ -1,0 +1,31 @@
+import ArgumentParser
+import NodeAgent
+import SystemPackage
+
+struct NodeCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "node",
+        abstract: "What sealer does on a node of a cluster.",
+        subcommands: [NodeAgentCommand.self]
+    )
+}
+
+struct NodeAgentCommand: ContextCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "agent",
+        abstract: "Serve the operator over standard input and output.",
+        discussion: """
+            sealer starts it on the nodes by itself; it ends when its standard input ends.
+
+            Example:
+              sealer node agent --store /var/lib/sealer/store
+            """
+    )
+
+    @Option(help: ArgumentHelp("The node's image store.", valueName: "folder"))
+    var store: String = "/var/lib/sealer/store"
+
+    func run(in context: CommandContext) async throws {
+        try await AgentServer.serveStandardStreams(store: FilePath(store))
+    }
+}

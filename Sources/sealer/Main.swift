@@ -1,0 +1,15 @@
+import Glibc
+import SealerCommands
+
+/// The entry: a synchronous main that parks its thread, since an `async` one would end in `pthread_exit`, which makes a
+/// static binary sort all its unwinding tables first.
+@main
+enum Main {
+    static func main() {
+        signal(SIGPIPE, SIG_IGN)
+        Task.detached {
+            exit(await SealerCommand.execute(CommandLine.arguments, in: .live()))
+        }
+        while true { pause() }
+    }
+}

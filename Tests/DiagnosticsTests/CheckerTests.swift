@@ -1,0 +1,62 @@
+import Diagnostics
+import OCI
+import Remote
+import Testing
+
+@Suite("Checking hosts")
+struct CheckerTests {
+    private func facts(_ change: (inout HostFacts) -> Void = { _ in }) throws -> HostFacts {
+        var facts = HostFacts(
+            hostname: "a", kernel: "6.1", operatingSystem: "debian 12", platform: Platform(architecture: "amd64"),
+            processors: 2, memory: 8 << 30, hasSwap: false, freeDisk: 50 << 30, addresses: ["10.0.0.1"], cgroups: "v1",
+            hasSystemd: true, isContainer: false, capabilities: 0, programs: ["ip", "iptables", "mount", "systemctl"],
+            listeningPorts: [22], clock: 1000,
+            agentDigest: try Digest("sha256:" + String(repeating: "0", count: 64)), isKubernetesNode: false
+        )
+        change(&facts)
+        return facts
+    }
+
+    private func findings(_ subjects: [Checker.Subject]) -> [Checker.Finding] {
+        Checker().check(subjects, neededDisk: 10 << 30, now: 1000)
+    }
+
+    @Test("a fit host has no findings")
+    func fit() throws {
+        #expect(findings([.init(host: "a", facts: try facts(), isMaster: true, registryPort: 5000)]).isEmpty)
+    }
+
+    @Test("each lack is found and named", arguments: [
+        ({ $0.hasSystemd = false }, "systemd", true),
+        ({ $0.programs = ["ip", "mount", "systemctl"] }, "iptables", true),
+        ({ $0.isKubernetesNode = true }, "member of a cluster", true),
+        ({ $0.listeningPorts = [6443] }, "port 6443", true),
+        ({ $0.listeningPorts = [5000] }, "port 5000", true),
+        ({ $0.freeDisk = 1 << 30 }, "1024 MiB of disk", true),
+        ({ $0.clock = 5000 }, "clock", true),
+        ({ $0.processors = 1 }, "processor", false),
+        ({ $0.memory = 1 << 30 }, "memory", false),
+    ] as [(@Sendable (inout HostFacts) -> Void, String, Bool)])
+    func lack(change: @Sendable (inout HostFacts) -> Void, word: String, isFatal: Bool) throws {
+        let found = findings([.init(host: "a", facts: try facts(change), isMaster: true, registryPort: 5000)])
+        #expect(found.count == 1)
+        #expect(found.first?.message.contains(word) == true)
+        #expect(found.first?.isFatal == isFatal)
+    }
+
+    @Test("a worker does not need the control plane's ports")
+    func worker() throws {
+        let facts = try facts { $0.listeningPorts = [6443, 2379] }
+        #expect(findings([.init(host: "a", facts: facts, isMaster: false)]).isEmpty)
+    }
+
+    @Test("two hosts of one name are found, both named")
+    func names() throws {
+        let found = findings([
+            .init(host: "10.0.0.1", facts: try facts(), isMaster: true),
+            .init(host: "10.0.0.2", facts: try facts(), isMaster: false),
+        ])
+        #expect(found.map(\.host) == ["10.0.0.1", "10.0.0.2"])
+        #expect(found.allSatisfy { $0.isFatal && $0.message.contains("host name a") })
+    }
+}

@@ -1,0 +1,149 @@
+import FoundationEssentials
+import Glibc
+import LinuxSystem
+import Report
+import SystemPackage
+
+/// A program of the system that a test runs: skopeo, docker-registry, openssl.
+struct Program: Sendable {
+    let path: String
+
+    /// Finds it in the usual folders; nil when it is not installed.
+    init?(_ name: String) {
+        let candidates: [String] = ["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin"].map { "\($0)/\(name)" }
+        let found = candidates.first { access($0, X_OK) == 0 }
+        guard let found else { return nil }
+        path = found
+    }
+
+    /// Runs it to its end.
+    ///
+    /// - Returns: its standard output; standard error is part of the failure only.
+    /// - Throws: `Failure` with all that it wrote, when it does not end with 0 within the limit.
+    @discardableResult
+    func run(
+        _ arguments: [String],
+        environment: [String: String] = [:],
+        in folder: FilePath,
+        limit: Duration = .seconds(60)
+    ) async throws -> String {
+        let (output, errors) = (Self.newFile(in: folder), Self.newFile(in: folder))
+        let process = try spawn(arguments, environment: environment, output: output, errors: errors)
+        let end = ContinuousClock.now + limit
+        while true {
+            var status: Int32 = 0
+            if waitpid(process, &status, WNOHANG) == process {
+                let text = String(decoding: try readFile(output), as: UTF8.self)
+                if status == 0 { return text }
+                let trouble = String(decoding: try readFile(errors), as: UTF8.self)
+                throw Failure(.commandFailed, "\(path) \(arguments.joined(separator: " ")): \(text)\(trouble)")
+            }
+            if ContinuousClock.now > end {
+                kill(process, SIGKILL)
+                waitpid(process, &status, 0)
+                throw Failure(.timeout, "\(path) \(arguments.joined(separator: " ")) took longer than \(limit.inWords)")
+            }
+            try await Task.sleep(for: .milliseconds(10))
+        }
+    }
+
+    /// Starts it, runs `body`, and ends it.
+    func whileRunning<Result>(
+        _ arguments: [String],
+        environment: [String: String] = [:],
+        in folder: FilePath,
+        _ body: (_ log: FilePath) async throws -> Result
+    ) async throws -> Result {
+        let log = Self.newFile(in: folder)
+        let process = try spawn(arguments, environment: environment, output: log, errors: log)
+        defer {
+            kill(process, SIGKILL)
+            var status: Int32 = 0
+            waitpid(process, &status, 0)
+        }
+        return try await body(log)
+    }
+
+    private static func newFile(in folder: FilePath) -> FilePath {
+        folder.appending("output-\(UInt64.random(in: 0...UInt64.max))")
+    }
+
+    private func spawn(
+        _ arguments: [String],
+        environment: [String: String],
+        output: FilePath,
+        errors: FilePath
+    ) throws -> pid_t {
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+        posix_spawn_file_actions_addopen(&actions, 1, output.string, O_WRONLY | O_CREAT | O_APPEND, 0o600)
+        if output == errors {
+            posix_spawn_file_actions_adddup2(&actions, 1, 2)
+        } else {
+            posix_spawn_file_actions_addopen(&actions, 2, errors.string, O_WRONLY | O_CREAT | O_APPEND, 0o600)
+        }
+        let base = [
+            "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME": output.removingLastComponent().string,
+        ]
+        let variables = base.merging(environment) { $1 }.map { strdup("\($0.key)=\($0.value)") }
+        let words = ([path] + arguments).map { strdup($0) }
+        defer { for pointer in variables + words { free(pointer) } }
+        var process: pid_t = 0
+        let result = posix_spawn(&process, path, &actions, nil, words + [nil], variables + [nil])
+        guard result == 0 else { throw Failure(.unavailable, "cannot run \(path)", causes: [Errno(rawValue: result)]) }
+        return process
+    }
+}
+
+/// A port of the loopback interface that nobody listens on.
+func freePort() throws -> Int {
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    guard descriptor >= 0 else { throw Errno(rawValue: errno) }
+    defer { close(descriptor) }
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = inet_addr("127.0.0.1")
+    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+    let isBound = withUnsafeMutablePointer(to: &address) { pointer in
+        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+            bind(descriptor, $0, length) == 0 && getsockname(descriptor, $0, &length) == 0
+        }
+    }
+    guard isBound else { throw Errno(rawValue: errno) }
+    return Int(UInt16(bigEndian: address.sin_port))
+}
+
+/// An authority and a certificate of it for `localhost` and 127.0.0.1, made by openssl.
+struct TestCertificate: Sendable {
+    let authority: FilePath
+    let certificate: FilePath
+    let key: FilePath
+
+    init(in folder: FilePath) async throws {
+        guard let openssl = Program("openssl") else { throw Failure(.unavailable, "openssl is not installed") }
+        authority = folder.appending("ca.pem")
+        certificate = folder.appending("server.pem")
+        key = folder.appending("server.key")
+        let authorityKey = folder.appending("ca.key").string
+        let curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+        try await openssl.run(
+            ["req", "-x509"] + curve + [
+                "-keyout", authorityKey, "-out", authority.string, "-subj", "/CN=test authority",
+            ],
+            in: folder
+        )
+        try await openssl.run(
+            ["req", "-x509"] + curve + [
+                "-CA", authority.string, "-CAkey", authorityKey, "-keyout", key.string, "-out", certificate.string,
+                "-subj", "/CN=registry", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+                "-addext", "basicConstraints=critical,CA:FALSE",
+            ],
+            in: folder
+        )
+    }
+
+    /// The authority's certificate as text.
+    func authorityPEM() throws -> String { String(decoding: try readFile(authority), as: UTF8.self) }
+}

@@ -1,0 +1,1 @@
+../RegistryClientTests/Program.swift
