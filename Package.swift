@@ -54,7 +54,13 @@ let package = Package(
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
-        .target(name: "TestSupport", dependencies: ["LinuxSystem", systemPackage], swiftSettings: settings),
+        .target(name: "TestSupport", dependencies: ["LinuxSystem", "Report", systemPackage], swiftSettings: settings),
+        // The tool as users have it, on a real cluster.
+        .testTarget(
+            name: "ClusterTests",
+            dependencies: ["LinuxSystem", "OCI", "TestSupport", subprocess, systemPackage],
+            swiftSettings: settings
+        ),
         .executableTarget(name: "sealer", dependencies: ["SealerCommands"], swiftSettings: settings),
     ]
         // Values.

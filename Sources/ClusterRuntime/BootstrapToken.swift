@@ -15,6 +15,11 @@ public struct BootstrapToken: Sendable, Hashable {
         text = "\(word(6)).\(word(16))"
     }
 
+    /// Text that others wrote, without the token's secret.
+    func redacted(_ other: String) -> String {
+        other.replacing(text, with: "\(identifier).[secret]")
+    }
+
     /// The public half, by which the token's Secret is named.
     var identifier: String { String(text.prefix(6)) }
 }

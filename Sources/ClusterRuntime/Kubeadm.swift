@@ -44,7 +44,7 @@ public struct Kubeadm: KubernetesRuntime {
         for (phase, reason) in skipped { step.note("phase \(phase) is skipped: \(reason)") }
         var arguments = ["kubeadm", "init", "--config", Self.configurationFile.string]
         if !skipped.isEmpty { arguments.append("--skip-phases=\(skipped.map(\.phase).joined(separator: ","))") }
-        try await kubeadm(arguments, configuration: file, on: master, limit: .seconds(360), step: step)
+        try await kubeadm(arguments, configuration: file, token: token, on: master, limit: .seconds(360), step: step)
         guard let certificate = try await master.host.readFile(Self.authorityFile, limit: 1 << 20) else {
             throw Failure(
                 .commandFailed,
@@ -79,7 +79,7 @@ public struct Kubeadm: KubernetesRuntime {
             arguments.append("--skip-phases=\(skipped.phase)")
         }
         try await waitForSignature(of: ticket.token, through: master)
-        try await kubeadm(arguments, configuration: file, on: node, limit: .seconds(240), step: step)
+        try await kubeadm(arguments, configuration: file, token: ticket.token, on: node, limit: .seconds(240), step: step)
         try await assignPodNetwork(to: node, among: nodes, through: master)
     }
 
@@ -108,32 +108,45 @@ public struct Kubeadm: KubernetesRuntime {
     private func kubeadm(
         _ arguments: [String],
         configuration: Data,
+        token: BootstrapToken,
         on node: ClusterNode,
         limit: Duration,
         step: Step
     ) async throws {
-        try await node.host.writeFile(Self.configurationFile, configuration, permissions: 0o600)
+        let purpose = arguments.prefix(2).joined(separator: " ")
+        let file = Self.configurationFile
+        try await node.host.writeFile(file, configuration, permissions: 0o600)
+        let outcome: Result<CommandResult, any Error>
         do {
-            try await node.host.check(
-                RemoteCommand(arguments),
-                purpose: arguments.prefix(2).joined(separator: " "),
-                limit: limit,
-                output: { step.note($0.text) }
+            outcome = .success(
+                try await node.host.run(RemoteCommand(arguments), limit: limit) { line in
+                    step.note(token.redacted(line.text))
+                }
             )
         } catch {
-            // The first error is the one that matters; a host that is gone cannot delete a file either.
-            do { try await node.host.delete(Self.configurationFile) } catch let second {
-                throw Failure(
-                    (error as? Failure)?.kind ?? .commandFailed,
-                    "\(arguments.prefix(2).joined(separator: " ")) failed",
-                    at: node.host.name,
-                    remedy: "delete \(Self.configurationFile) on the node: it holds a token that is valid for 2 hours",
-                    causes: [error, second]
-                )
-            }
-            throw error
+            outcome = .failure(error)
         }
-        try await node.host.delete(Self.configurationFile)
+        do {
+            try await node.host.delete(file)
+        } catch {
+            guard case .failure(let first) = outcome else { throw error }
+            throw Failure(
+                (first as? Failure)?.kind ?? .commandFailed,
+                "\(purpose) failed",
+                at: node.host.name,
+                remedy: "delete \(file) on the node: it holds a token that is valid for 2 hours",
+                causes: [first, error]
+            )
+        }
+        let result = try outcome.get()
+        guard result.status == 0 else {
+            let lines = (result.error.isEmpty ? result.outputText : result.errorText).split(separator: "\n").suffix(20)
+            throw Failure(
+                .commandFailed,
+                "\(purpose) failed with status \(result.status):\n\(token.redacted(lines.joined(separator: "\n")))",
+                at: node.host.name
+            )
+        }
     }
 
     /// Each node's part: the next 256 addresses of the pod network for each, in the order of `nodes`.
@@ -219,22 +232,27 @@ public struct Kubeadm: KubernetesRuntime {
     }
 
     /// Polls the pods until all are well. Pods may still be made meanwhile: two looks in a row must agree.
+    ///
+    /// The control plane's own pods are left out: kubelet tells of their readiness up to a minute late. The API server's
+    /// `/readyz` speaks for it and for etcd, the nodes' and pods' progress for the other two.
     public func waitUntilPodsReady(through master: ClusterNode, limit: Duration, step: Step) async throws -> [PodStatus] {
         let end = ContinuousClock.now + limit
         var before: Set<String>?
         while true {
+            let health = try await kubectl(["get", "--raw=/readyz"], through: master)
             let result = try await kubectl(["get", "pods", "--all-namespaces", "--output=json"], through: master)
             guard result.status == 0 else {
                 throw Failure(.commandFailed, "cannot list the pods: \(result.errorText)", at: master.host.name)
             }
             let pods = try PodStatus.list(fromJSON: result.output)
-            let unwell = pods.filter { !$0.isWell }
+            let unwell = pods.filter { !$0.isWell && !$0.isStatic }
             step.advance(Int64(pods.count - unwell.count), of: Int64(pods.count), unit: .items)
             let names = Set(pods.map(\.name))
-            if unwell.isEmpty, names == before { return pods }
+            if health.status == 0, unwell.isEmpty, names == before { return pods }
             before = unwell.isEmpty ? names : nil
             guard ContinuousClock.now < end else {
-                let reasons = unwell.map { "\($0.name): \($0.reason)" }
+                var reasons = unwell.map { "\($0.name): \($0.reason)" }
+                if health.status != 0 { reasons.append("the API server: \(health.errorText)") }
                 throw Failure(
                     .timeout,
                     "pods not ready after \(limit.inWords): \(reasons.joined(separator: "; "))",
@@ -242,7 +260,7 @@ public struct Kubeadm: KubernetesRuntime {
                     remedy: "the cluster runs; look at them with kubectl describe pod"
                 )
             }
-            try await Task.sleep(for: .milliseconds(500))
+            try await Task.sleep(for: .milliseconds(300))
         }
     }
 

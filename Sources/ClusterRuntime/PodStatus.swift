@@ -11,6 +11,8 @@ public struct PodStatus: Sendable, Hashable {
     public var isWell: Bool
     /// Why it is not well; empty when it is.
     public var reason: String
+    /// Whether kubelet runs it from a file, as it does the control plane's pods.
+    public var isStatic: Bool
 
     /// Reads the output of `kubectl get pods --all-namespaces --output json`.
     ///
@@ -40,7 +42,8 @@ public struct PodStatus: Sendable, Hashable {
                 name: "\(pod.metadata.namespace ?? "default")/\(pod.metadata.name)",
                 node: pod.spec?.nodeName,
                 isWell: isWell,
-                reason: isWell ? "" : why
+                reason: isWell ? "" : why,
+                isStatic: pod.metadata.annotations?["kubernetes.io/config.mirror"] != nil
             )
         }
     }
@@ -50,6 +53,7 @@ public struct PodStatus: Sendable, Hashable {
             struct Metadata: Decodable {
                 var name: String
                 var namespace: String?
+                var annotations: [String: String]?
             }
             struct Spec: Decodable { var nodeName: String? }
             struct Status: Decodable {

@@ -22,6 +22,7 @@ public struct RegistryCertificates: Sendable {
     ///   - addresses: the server's IPv4 addresses.
     public init(cluster: String, names: [String], addresses: [String], now: Date = .now) throws {
         let authorityKey = P256.Signing.PrivateKey()
+        let authorityIdentifier = SubjectKeyIdentifier(hash: Certificate.PublicKey(authorityKey.publicKey))
         let authorityName = try DistinguishedName { CommonName("sealer registry authority of \(cluster)") }
         let year: TimeInterval = 365 * 24 * 3600
         // A node's clock may be a little behind.
@@ -38,6 +39,7 @@ public struct RegistryCertificates: Sendable {
             extensions: try Certificate.Extensions {
                 Critical(BasicConstraints.isCertificateAuthority(maxPathLength: 0))
                 Critical(KeyUsage(keyCertSign: true))
+                authorityIdentifier
             },
             issuerPrivateKey: .init(authorityKey)
         )
@@ -59,6 +61,8 @@ public struct RegistryCertificates: Sendable {
                 Critical(KeyUsage(digitalSignature: true))
                 try ExtendedKeyUsage([.serverAuth])
                 SubjectAlternativeNames(alternatives)
+                SubjectKeyIdentifier(hash: Certificate.PublicKey(serverKey.publicKey))
+                AuthorityKeyIdentifier(keyIdentifier: authorityIdentifier.keyIdentifier)
             },
             issuerPrivateKey: .init(authorityKey)
         )

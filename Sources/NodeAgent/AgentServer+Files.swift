@@ -66,8 +66,21 @@ extension AgentServer {
                 throw Failure(.system, "cannot rename the agent", at: path.string, causes: [Errno(rawValue: errno)])
             }
             try AtomicFile.syncFolder(path.removingLastComponent())
+            try Self.deleteForgotten(beside: path)
         }
         return .done
+    }
+
+    /// Deletes copies that were placed and never took their place, because their operator went away.
+    private static func deleteForgotten(beside path: FilePath) throws {
+        let folder = path.removingLastComponent()
+        let prefix = "\(path.lastComponent?.string ?? "")."
+        for name in try Folder.names(in: folder) where name.hasPrefix(prefix) {
+            let copy = folder.appending(name)
+            var information = stat()
+            guard lstat(copy.string, &information) == 0, time(nil) - information.st_ctim.tv_sec > 600 else { continue }
+            try Folder.delete(copy)
+        }
     }
 
     func receive(_ blob: Descriptor, _ stream: LinkStream) async throws -> AgentReply {

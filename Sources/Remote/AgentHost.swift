@@ -38,10 +38,25 @@ public final class AgentHost: Host {
         Task { await link.terminate() }
     }
 
-    /// Ends the connection; the agent then ends whatever it still runs.
+    /// Ends the connection: what is being asked fails, the agent ends whatever it still runs, and itself. An agent that does not
+    /// is left to itself after a few seconds.
     public func close() async {
+        link.die(Failure(.unreachable, "the connection was closed"))
+        let link = link
+        Task.detached { await link.endInput() }
+        await Self.waitForEnd(of: link, limit: .seconds(8))
         await link.terminate()
         await pump.value
+    }
+
+    /// Waits until nothing more is read, also in a task that is cancelled.
+    private static func waitForEnd(of link: AgentLink, limit: Duration) async {
+        let deadline = ContinuousClock.now + limit
+        await Task.detached {
+            while !link.hasEnded, ContinuousClock.now < deadline {
+                do { try await Task.sleep(for: .milliseconds(10)) } catch { return }
+            }
+        }.value
     }
 
     // MARK: - Requests
@@ -51,26 +66,26 @@ public final class AgentHost: Host {
         _ request: AgentRequest,
         _ body: (LinkStream, RemainingReplies) async throws -> Result
     ) async throws -> Result {
+        var agentHasSpoken = false
         do {
             let stream = try link.open()
             let replies = RemainingReplies(stream, host: name)
+            defer { stream.close() }
             do {
                 try await stream.send(request)
-                let result = try await body(stream, replies)
-                stream.close()
-                return result
+                return try await body(stream, replies)
             } catch {
-                if !replies.hasEnded {
+                agentHasSpoken = replies.hasEnded
+                if !agentHasSpoken {
                     // Told in a task of its own: this one may be cancelled, and must not wait for a dead channel.
                     Task.detached {
                         try await withLimit(.seconds(10), waitingFor: "the agent") { try await stream.cancel() }
                     }
                 }
-                stream.close()
                 throw error
             }
         } catch {
-            throw await explain(error)
+            throw agentHasSpoken ? error : await explain(error)
         }
     }
 
@@ -101,12 +116,7 @@ public final class AgentHost: Host {
             return Failure(.integrity, failure.what, at: name, causes: failure.causes)
         }
         // What broke first may have been a write; what the agent had to say about its end is read until its output ends.
-        let link = link
-        await Task.detached {
-            for _ in 0..<40 where !link.hasEnded {
-                do { try await Task.sleep(for: .milliseconds(50)) } catch { return }
-            }
-        }.value
+        await Self.waitForEnd(of: link, limit: .seconds(2))
         let tail = link.errorTail
         return Failure(
             .unreachable,

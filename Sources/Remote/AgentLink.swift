@@ -183,6 +183,11 @@ package final class AgentLink: Sendable {
         sender?.resume()
     }
 
+    /// Ends what is sent, after the frame that is being written: the other side reads whole frames, then the end.
+    func endInput() async {
+        await turn.take { await self.channel.closeInput() }
+    }
+
     /// Ends the channel.
     package func terminate() async {
         die(Failure(.unreachable, "the connection was closed"))
@@ -249,7 +254,7 @@ private final class SendTurn: Sendable {
 
     private let state = Mutex(State())
 
-    func take(_ work: @Sendable () async throws -> Void) async throws {
+    func take(_ work: @Sendable () async throws -> Void) async rethrows {
         await withCheckedContinuation { continuation in
             let isFree = state.withLock { state in
                 guard state.isTaken else {

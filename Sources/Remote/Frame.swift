@@ -76,6 +76,11 @@ public struct FrameDecoder: Sendable {
 
     /// Takes more bytes.
     public mutating func append(_ more: Data) {
+        if isAtBoundary {
+            bytes = more
+            start = 0
+            return
+        }
         if start > 0, start >= bytes.count / 2 {
             bytes.removeSubrange(bytes.startIndex..<bytes.startIndex + start)
             start = 0
@@ -105,10 +110,6 @@ public struct FrameDecoder: Sendable {
         let payload = base + Frame.headerSize
         let frame = Frame(kind, stream: number(at: base + 5), payload: Data(bytes[payload..<payload + length]))
         start += Frame.headerSize + length
-        if start == bytes.count {
-            bytes.removeAll(keepingCapacity: true)
-            start = 0
-        }
         return frame
     }
 

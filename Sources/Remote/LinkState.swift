@@ -39,8 +39,10 @@ struct LinkState: Sendable {
 
     /// The bytes that each side may send on a stream before it must wait.
     static let window = 4 << 20
-    /// The most streams that are open at once.
+    /// The most streams that the operator has open at once.
     static let streamLimit = 256
+    /// The most streams that the agent has open: some that the operator has given up are still being ended.
+    static let agentStreamLimit = 4 * streamLimit
 
     private let role: Role
     private var streams: [UInt32: Stream] = [:]
@@ -108,8 +110,8 @@ struct LinkState: Sendable {
         guard role == .agent, frame.kind == .message, frame.stream > newest else {
             throw broken("a frame came for stream \(frame.stream), which nobody opened")
         }
-        guard streams.count < Self.streamLimit else {
-            throw broken("more than \(Self.streamLimit) requests came at once")
+        guard streams.count < Self.agentStreamLimit else {
+            throw broken("more than \(Self.agentStreamLimit) requests came at once")
         }
         newest = frame.stream
         streams[newest] = Stream(granted: Self.window, credit: Self.window)

@@ -26,22 +26,37 @@ struct CheckerTests {
         #expect(findings([.init(host: "a", facts: try facts(), isMaster: true, registryPort: 5000)]).isEmpty)
     }
 
-    @Test("each lack is found and named", arguments: [
-        ({ $0.hasSystemd = false }, "systemd", true),
-        ({ $0.programs = ["ip", "mount", "systemctl"] }, "iptables", true),
-        ({ $0.isKubernetesNode = true }, "member of a cluster", true),
-        ({ $0.listeningPorts = [6443] }, "port 6443", true),
-        ({ $0.listeningPorts = [5000] }, "port 5000", true),
-        ({ $0.freeDisk = 1 << 30 }, "1024 MiB of disk", true),
-        ({ $0.clock = 5000 }, "clock", true),
-        ({ $0.processors = 1 }, "processor", false),
-        ({ $0.memory = 1 << 30 }, "memory", false),
-    ] as [(@Sendable (inout HostFacts) -> Void, String, Bool)])
-    func lack(change: @Sendable (inout HostFacts) -> Void, word: String, isFatal: Bool) throws {
-        let found = findings([.init(host: "a", facts: try facts(change), isMaster: true, registryPort: 5000)])
+    /// Something that a host lacks, and how the finding must name it.
+    struct Lack: Sendable {
+        var word: String
+        var isFatal: Bool
+        var change: @Sendable (inout HostFacts) -> Void
+
+        init(_ word: String, isFatal: Bool = true, _ change: @escaping @Sendable (inout HostFacts) -> Void) {
+            self.word = word
+            self.isFatal = isFatal
+            self.change = change
+        }
+    }
+
+    static let lacks = [
+        Lack("systemd") { $0.hasSystemd = false },
+        Lack("iptables") { $0.programs = ["ip", "mount", "systemctl"] },
+        Lack("member of a cluster") { $0.isKubernetesNode = true },
+        Lack("port 6443") { $0.listeningPorts = [6443] },
+        Lack("port 5000") { $0.listeningPorts = [5000] },
+        Lack("1024 MiB of disk") { $0.freeDisk = 1 << 30 },
+        Lack("clock") { $0.clock = 5000 },
+        Lack("processor", isFatal: false) { $0.processors = 1 },
+        Lack("memory", isFatal: false) { $0.memory = 1 << 30 },
+    ]
+
+    @Test("each lack is found and named", arguments: lacks)
+    func lack(_ lack: Lack) throws {
+        let found = findings([.init(host: "a", facts: try facts(lack.change), isMaster: true, registryPort: 5000)])
         #expect(found.count == 1)
-        #expect(found.first?.message.contains(word) == true)
-        #expect(found.first?.isFatal == isFatal)
+        #expect(found.first?.message.contains(lack.word) == true)
+        #expect(found.first?.isFatal == lack.isFatal)
     }
 
     @Test("a worker does not need the control plane's ports")

@@ -73,6 +73,18 @@ import Testing
         #expect(Set(numbers).count == 1)
     }
 
+    @Test func ignoresNoSignalThatWeIgnore() async throws {
+        signal(SIGPIPE, SIG_IGN)
+        let child = try await ChildProcess.start(
+            RemoteCommand(["sh", "-c", "grep SigIgn /proc/$$/status; ls /proc/$$/fd"]))
+        let words = try await Self.collect(child).output.split(whereSeparator: \.isWhitespace)
+        // Those from 32 on belong to the C library.
+        let ignored = try #require(UInt64(words[1], radix: 16))
+        #expect(ignored & 0x7fff_ffff == 0)
+        // Nor has it any file of ours but its three.
+        #expect(words.dropFirst(2) == ["0", "1", "2"])
+    }
+
     @Test func signalsReachTheWholeGroup() async throws {
         let child = try await ChildProcess.start(RemoteCommand(["sh", "-c", "sleep 60 & echo $!; wait"]))
         guard case .output(let line) = try await child.next(until: .now + .seconds(10)) else {

@@ -67,13 +67,13 @@ import Testing
     @Test func boundsTheStreams() throws {
         var operatorEnd = LinkState(.operator)
         var agentEnd = LinkState(.agent)
-        for _ in 0..<LinkState.streamLimit {
-            _ = try agentEnd.receive(Frame(.message, stream: try operatorEnd.open()))
-        }
+        for _ in 0..<LinkState.streamLimit { _ = try operatorEnd.open() }
         #expect(throws: Failure.self) { try operatorEnd.open() }
-        Self.broken { try agentEnd.receive(Frame(.message, stream: UInt32(LinkState.streamLimit + 1))) }
         operatorEnd.close(1)
         #expect(try operatorEnd.open() == UInt32(LinkState.streamLimit + 1))
+        let limit = UInt32(LinkState.agentStreamLimit)
+        for id in 1...limit { _ = try agentEnd.receive(Frame(.message, stream: id)) }
+        Self.broken { try agentEnd.receive(Frame(.message, stream: limit + 1)) }
     }
 
     /// Bytes of several streams go from the operator to an agent that takes them at random: all arrive, none is sent without

@@ -102,6 +102,14 @@ struct RealAgentTests {
         #expect(transport.placed == 2)
         await third.close()
 
+        // Agents whose connection ended have ended too.
+        let count = "ls -l /proc/[0-9]*/exe 2>/dev/null | grep -c '/sealer'"
+        try await withLimit(.seconds(20), waitingFor: "the agents to end", at: name) {
+            while try await client.run(["sh", "-c", count], in: name, limit: .seconds(20)).output != "1\n" {
+                try await Task.sleep(for: .milliseconds(100))
+            }
+        }
+
         try await checkBlobs(host)
         let folder = host.executablePath.removingLastComponent()
         let listing = try await host.run(RemoteCommand(["ls", folder.string]), limit: .seconds(20)) { _ in }

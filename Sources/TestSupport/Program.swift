@@ -5,12 +5,15 @@ import Report
 import SystemPackage
 
 /// A program of the system that a test runs: skopeo, docker-registry, openssl.
-struct Program: Sendable {
-    let path: String
+public struct Program: Sendable {
+    /// Where it lies.
+    public let path: String
 
-    /// Finds it in the usual folders; nil when it is not installed.
-    init?(_ name: String) {
-        let candidates: [String] = ["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin"].map { "\($0)/\(name)" }
+    /// Finds it in PATH or the usual folders; nil when it is not installed.
+    public init?(_ name: String) {
+        let search = (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":").map(String.init)
+        let folders = search + ["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin"]
+        let candidates: [String] = folders.map { "\($0)/\(name)" }
         let found = candidates.first { access($0, X_OK) == 0 }
         guard let found else { return nil }
         path = found
@@ -21,7 +24,7 @@ struct Program: Sendable {
     /// - Returns: its standard output; standard error is part of the failure only.
     /// - Throws: `Failure` with all that it wrote, when it does not end with 0 within the limit.
     @discardableResult
-    func run(
+    public func run(
         _ arguments: [String],
         environment: [String: String] = [:],
         in folder: FilePath,
@@ -48,7 +51,7 @@ struct Program: Sendable {
     }
 
     /// Starts it, runs `body`, and ends it.
-    func whileRunning<Result>(
+    public func whileRunning<Result>(
         _ arguments: [String],
         environment: [String: String] = [:],
         in folder: FilePath,
@@ -98,7 +101,7 @@ struct Program: Sendable {
 }
 
 /// A port of the loopback interface that nobody listens on.
-func freePort() throws -> Int {
+public func freePort() throws -> Int {
     let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     guard descriptor >= 0 else { throw Errno(rawValue: errno) }
     defer { close(descriptor) }
@@ -113,37 +116,4 @@ func freePort() throws -> Int {
     }
     guard isBound else { throw Errno(rawValue: errno) }
     return Int(UInt16(bigEndian: address.sin_port))
-}
-
-/// An authority and a certificate of it for `localhost` and 127.0.0.1, made by openssl.
-struct TestCertificate: Sendable {
-    let authority: FilePath
-    let certificate: FilePath
-    let key: FilePath
-
-    init(in folder: FilePath) async throws {
-        guard let openssl = Program("openssl") else { throw Failure(.unavailable, "openssl is not installed") }
-        authority = folder.appending("ca.pem")
-        certificate = folder.appending("server.pem")
-        key = folder.appending("server.key")
-        let authorityKey = folder.appending("ca.key").string
-        let curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-        try await openssl.run(
-            ["req", "-x509"] + curve + [
-                "-keyout", authorityKey, "-out", authority.string, "-subj", "/CN=test authority",
-            ],
-            in: folder
-        )
-        try await openssl.run(
-            ["req", "-x509"] + curve + [
-                "-CA", authority.string, "-CAkey", authorityKey, "-keyout", key.string, "-out", certificate.string,
-                "-subj", "/CN=registry", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
-                "-addext", "basicConstraints=critical,CA:FALSE",
-            ],
-            in: folder
-        )
-    }
-
-    /// The authority's certificate as text.
-    func authorityPEM() throws -> String { String(decoding: try readFile(authority), as: UTF8.self) }
 }

@@ -1,1 +1,0 @@
-../RegistryClientTests/Program.swift
