@@ -61,16 +61,16 @@ let package = Package(
             dependencies: ["LinuxSystem", "OCI", "TestSupport", subprocess, systemPackage],
             swiftSettings: settings
         ),
-        .executableTarget(name: "sealer", dependencies: ["SealerCommands"], swiftSettings: settings),
+        .executableTarget(name: "sealer", dependencies: ["CLinux", "SealerCommands"], swiftSettings: settings),
     ]
         // Values.
-        + room("Report", [])
+        + room("Report", ["CLinux"])
         + room("OCI", ["Report"])
         + room("YAML", ["CYAML", "Report"])
         + room("Kubefile", ["Report"])
         + room("Clusterfile", ["OCI", "Report", "YAML"])
         // Bytes on this machine.
-        + room("LinuxSystem", ["Report", systemPackage])
+        + room("LinuxSystem", ["CLinux", "Report", systemPackage])
         + room("Archive", ["CLinux", "CZlib", "CZstd", "LinuxSystem", "Report", systemPackage])
         + room("ImageStore", ["LinuxSystem", "OCI", "Report", crypto, systemPackage])
         // Bytes over the network.
@@ -90,7 +90,10 @@ let package = Package(
         + room("Remote", ["DockerEngine", "LinuxSystem", "OCI", "Report", subprocess, systemPackage])
         + room(
             "NodeAgent",
-            ["Archive", "ImageStore", "LinuxSystem", "OCI", "RegistryClient", "Remote", "Report", systemPackage]
+            [
+                "Archive", "ImageStore", "LinuxSystem", "OCI", "RegistryClient", "Remote", "Report", crypto,
+                systemPackage,
+            ]
         )
         + room("Infra", ["DockerEngine", "LinuxSystem", "Remote", "Report", systemPackage])
         // Engines.
@@ -108,7 +111,8 @@ let package = Package(
         + room(
             "ApplyEngine",
             [
-                "ClusterRuntime", "Clusterfile", "Diagnostics", "Distribution", "ImageStore", "Infra", "LinuxSystem", "OCI",
+                "ClusterRuntime", "Clusterfile", "Diagnostics", "Distribution", "ImageStore", "Infra", "LinuxSystem",
+                "OCI",
                 "Remote", "Report", systemPackage,
             ]
         )
@@ -117,7 +121,8 @@ let package = Package(
         + room(
             "SealerCommands",
             [
-                "ApplyEngine", "BuildEngine", "Clusterfile", "DockerEngine", "ImageStore", "Infra", "LinuxSystem",
+                "ApplyEngine", "BuildEngine", "ClusterRuntime", "Clusterfile", "DockerEngine", "ImageStore", "Infra",
+                "LinuxSystem",
                 "NodeAgent", "OCI", "RegistryClient", "RegistryServer", "Remote", "Report", "Terminal", argumentParser,
                 systemPackage,
             ]

@@ -1,5 +1,5 @@
-import Clusterfile
 import ClusterRuntime
+import Clusterfile
 import Diagnostics
 import Distribution
 import FoundationEssentials
@@ -23,20 +23,24 @@ public struct Engine: Sendable {
     private let state: FilePath
     private let infra: any InfraProvider
     private let connector: any HostConnector
+    private let makeRuntime: @Sendable (ClusterSettings) throws -> any KubernetesRuntime
     private let progress: any ProgressSink
 
     /// Makes an engine.
     ///
     /// - Parameters:
     ///   - state: the folder that holds a folder for each cluster.
+    ///   - makeRuntime: gives what installs Kubernetes for a cluster's settings.
     public init(
         store: ImageStore, state: FilePath, infra: any InfraProvider, connector: any HostConnector,
+        makeRuntime: @escaping @Sendable (ClusterSettings) throws -> any KubernetesRuntime,
         progress: any ProgressSink
     ) {
         self.store = store
         self.state = state
         self.infra = infra
         self.connector = connector
+        self.makeRuntime = makeRuntime
         self.progress = progress
     }
 
@@ -57,9 +61,12 @@ public struct Engine: Sendable {
     /// - Throws: `Failure` of kind `conflict` when there is a cluster of that name; any other failure names the step and the
     ///   host, and says how to remove what is there.
     public func run(_ cluster: Cluster) async throws -> RunningCluster {
+        // Nobody deletes blobs that are still to be sent.
+        let session = try await store.session()
+        defer { session.end() }
         let image = try await store.clusterImage(cluster.image)
         let settings = try settings(of: cluster, image: image)
-        let runtime = try Kubeadm(settings)
+        let runtime = try makeRuntime(settings)
         let folder = ClusterFolder(state: state, cluster: cluster.name)
         let lock = try await BlockingPool.shared.run { try folder.lock() }
         defer { lock.release() }
@@ -284,7 +291,9 @@ public struct Engine: Sendable {
             return existed
         }
         guard hadFolder || !report.removed.isEmpty else {
-            throw Failure(.notFound, "there is no cluster of that name", at: name, remedy: "see what there is with: sealer clusters")
+            throw Failure(
+                .notFound, "there is no cluster of that name", at: name,
+                remedy: "see what there is with: sealer clusters")
         }
         return report.removed + (hadFolder ? ["folder \(folder.path)"] : [])
     }

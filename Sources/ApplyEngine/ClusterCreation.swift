@@ -1,5 +1,5 @@
-import Clusterfile
 import ClusterRuntime
+import Clusterfile
 import Distribution
 import FoundationEssentials
 import ImageStore
@@ -52,13 +52,15 @@ struct ClusterCreation {
                 try await distribution.sendRootfs(to: master.host, step: step)
             },
             PlanStep(
-                "send-images", "send the container images", host: master.name, after: ["send-rootfs"], limit: .seconds(7200)
+                "send-images", "send the container images", host: master.name, after: ["send-rootfs"],
+                limit: .seconds(7200)
             ) { step in
                 try await distribution.sendAll(to: master.host, step: step)
             },
         ]
         steps += nodes.map { node in
-            PlanStep("hosts/\(node.name)", "name the registry and the API server", host: node.name, limit: .seconds(60)) { _ in
+            PlanStep("hosts/\(node.name)", "name the registry and the API server", host: node.name, limit: .seconds(60))
+            { _ in
                 try await preparation.writeHosts(on: node, firstMaster: master)
                 try await preparation.writeRegistryHosts(on: node, authority: certificates.authority)
             }
@@ -102,7 +104,8 @@ struct ClusterCreation {
             )
         }
         steps.append(
-            PlanStep("unpack/\(node.name)", "unpack the rootfs", host: node.name, after: [source], limit: .seconds(900)) {
+            PlanStep("unpack/\(node.name)", "unpack the rootfs", host: node.name, after: [source], limit: .seconds(900))
+            {
                 step in
                 try await distribution.unpackRootfs(on: node.host, to: settings.rootfs, step: step)
             }
@@ -165,7 +168,8 @@ struct ClusterCreation {
             }
         }
         let launch = { @Sendable (after: [String]) in
-            PlanStep("launch", "launch the applications", host: master.name, after: after, limit: .seconds(3600)) { step in
+            PlanStep("launch", "launch the applications", host: master.name, after: after, limit: .seconds(3600)) {
+                step in
                 let environment = settings.environment
                 try await ApplicationLaunch(image.sealer, rootfs: settings.rootfs, environment: environment)
                     .run(on: master.host, step: step)

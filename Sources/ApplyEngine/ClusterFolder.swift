@@ -51,11 +51,9 @@ public struct ClusterFolder: Sendable {
         try AtomicFile.write(bytes, to: file, permissions: .ownerReadWrite)
     }
 
-    /// Deletes the folder and its lock. Blocking.
+    /// Deletes the folder. The lock file stays: deleting it would give two processes a lock each. Blocking.
     public func delete() throws {
         try Folder.delete(path)
-        let name = path.lastComponent?.string ?? "cluster"
-        try Folder.delete(path.removingLastComponent().appending(".\(name).lock"))
     }
 
     /// The names of the clusters in a state folder, sorted. Blocking.

@@ -48,7 +48,8 @@ public struct Plan: Sendable {
         var known: Set<PlanStep.ID> = []
         for step in steps {
             if let unknown = step.after.first(where: { !known.contains($0) }) {
-                throw Failure(.software, "step \(step.id) of the plan waits for \(unknown), which does not come before it")
+                throw Failure(
+                    .software, "step \(step.id) of the plan waits for \(unknown), which does not come before it")
             }
             guard known.insert(step.id).inserted else {
                 throw Failure(.software, "the plan has two steps \(step.id)")

@@ -74,7 +74,8 @@ public struct PlanExecutor: Sendable {
             return nil
         } catch {
             do {
-                try await journal.write(.failed(String(describing: error)), step)
+                // In a task of its own: this one may be cancelled, and the failure must be recorded all the same.
+                try await Task { try await journal.write(.failed(String(describing: error)), step) }.value
                 return error
             } catch let second {
                 return Failure.several("a step and the journal failed", [error, second])

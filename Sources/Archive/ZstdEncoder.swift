@@ -1,6 +1,7 @@
 import CZstd
 import Dispatch
 import Glibc
+import LinuxSystem
 import Report
 
 /// Packs into zstd frames of 8 MiB of content each, with checksums: the same bytes in give the same bytes out.
@@ -12,7 +13,7 @@ public final class ZstdEncoder: ByteSink {
     private let sink: any ByteSink
     private let level: Int32
     private let workers: Int
-    private let queue = DispatchQueue(label: "sealer.zstd", attributes: .concurrent)
+    private let queue: WorkQueue
     private var filling: ZstdBlock
     /// The blocks that are being packed, the first one first.
     private var running: [ZstdBlock] = []
@@ -26,6 +27,7 @@ public final class ZstdEncoder: ByteSink {
         self.sink = sink
         self.level = level
         self.workers = max(1, workers ?? min(4, sysconf(Int32(_SC_NPROCESSORS_ONLN))))
+        queue = WorkQueue(width: self.workers)
         filling = try ZstdBlock(level: level)
     }
 

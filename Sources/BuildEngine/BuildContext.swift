@@ -47,7 +47,8 @@ struct BuildContext: Sendable {
         }
         for path in found {
             // A link on the way may lead anywhere; the last component itself is copied as a link.
-            guard let parent = Self.resolved(path.removingLastComponent()), path == root || parent.starts(with: root) else {
+            guard let parent = Self.resolved(path.removingLastComponent()), path == root || parent.starts(with: root)
+            else {
                 throw document.mistake(
                     "\"\(source.text)\" leads out of the build context through a link, a path within it was expected",
                     at: source.position

@@ -58,7 +58,8 @@ struct HelmLocation {
             let found = try await BlockingPool.shared.run { cancellation in
                 let file = FileSource(blob.file, name: layer.digest.description, closes: true)
                 guard let compression = Compression(mediaType: layer.mediaType) else { return false }
-                let tar = TarReader(try compression.decoder(file, place: layer.digest.description), place: layer.digest.description)
+                let tar = TarReader(
+                    try compression.decoder(file, place: layer.digest.description), place: layer.digest.description)
                 while let entry = try tar.next() {
                     try cancellation.check()
                     guard entry.kind == .file, entry.displayName == "bin/helm" else { continue }

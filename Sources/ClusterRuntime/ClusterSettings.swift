@@ -48,7 +48,7 @@ public struct ClusterSettings: Sendable {
 
 /// How pods of different nodes reach each other.
 public enum PodNetworking: String, Sendable, Codable {
-    /// The CNI project's bridge and host-local plug-ins with a static route to each peer: set up by sealer.
+    /// The CNI project's bridge and host-local plug-ins with a VXLAN between the nodes: set up by sealer.
     case bridge
     /// The image's applications bring it when they are launched.
     case fromApplications

@@ -79,7 +79,8 @@ public struct Kubeadm: KubernetesRuntime {
             arguments.append("--skip-phases=\(skipped.phase)")
         }
         try await waitForSignature(of: ticket.token, through: master)
-        try await kubeadm(arguments, configuration: file, token: ticket.token, on: node, limit: .seconds(240), step: step)
+        try await kubeadm(
+            arguments, configuration: file, token: ticket.token, on: node, limit: .seconds(240), step: step)
         try await assignPodNetwork(to: node, among: nodes, through: master)
     }
 
@@ -94,7 +95,7 @@ public struct Kubeadm: KubernetesRuntime {
                 through: master
             )
             if result.status == 0, !result.output.isEmpty { return }
-            try await Task.sleep(for: .milliseconds(200))
+            try await pause(for: .milliseconds(200))
         }
         throw Failure(
             .timeout,
@@ -190,7 +191,7 @@ public struct Kubeadm: KubernetesRuntime {
                     remedy: "look at kubelet's log on the node: journalctl --unit kubelet"
                 )
             }
-            try await Task.sleep(for: .milliseconds(200))
+            try await pause(for: .milliseconds(200))
         }
         let result = try await kubectl(["patch", "node", node.name, "--patch", patch], through: master)
         guard result.status == 0 else {
@@ -227,7 +228,7 @@ public struct Kubeadm: KubernetesRuntime {
                     remedy: "look at kubelet's log on the node: journalctl --unit kubelet"
                 )
             }
-            try await Task.sleep(for: .milliseconds(500))
+            try await pause(for: .milliseconds(500))
         }
     }
 
@@ -235,7 +236,8 @@ public struct Kubeadm: KubernetesRuntime {
     ///
     /// The control plane's own pods are left out: kubelet tells of their readiness up to a minute late. The API server's
     /// `/readyz` speaks for it and for etcd, the nodes' and pods' progress for the other two.
-    public func waitUntilPodsReady(through master: ClusterNode, limit: Duration, step: Step) async throws -> [PodStatus] {
+    public func waitUntilPodsReady(through master: ClusterNode, limit: Duration, step: Step) async throws -> [PodStatus]
+    {
         let end = ContinuousClock.now + limit
         var before: Set<String>?
         while true {
@@ -260,7 +262,7 @@ public struct Kubeadm: KubernetesRuntime {
                     remedy: "the cluster runs; look at them with kubectl describe pod"
                 )
             }
-            try await Task.sleep(for: .milliseconds(300))
+            try await pause(for: .milliseconds(300))
         }
     }
 

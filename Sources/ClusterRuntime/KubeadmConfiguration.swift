@@ -99,7 +99,7 @@ public struct KubeadmConfiguration: Sendable {
                         token: token.text,
                         caCertHashes: [authorityHash]
                     ),
-                    // v1beta4 moved it into a `timeouts` object; its default is the same five minutes.
+                    // v1beta4 moved it into a `timeouts` object; there the default of five minutes holds.
                     timeout: api == .v1beta4 ? nil : "2m0s"
                 ),
                 nodeRegistration: registration(of: node, runtime: runtime, taints: nil)
@@ -132,8 +132,8 @@ public struct KubeadmConfiguration: Sendable {
         return phases
     }
 
-    /// Before 1.25 or so kubeadm's preflight refuses a runtime other than Docker when there is no `crictl`; sealer checks
-    /// the hosts itself before the first change.
+    /// kubeadm's preflight asks runtimes other than Docker through `crictl` and refuses to go on without it; sealer checks the
+    /// hosts itself before the first change.
     func skippedPreflight(for node: ClusterNode) -> (phase: String, reason: String)? {
         guard !node.facts.programs.contains("crictl") else { return nil }
         return ("preflight", "kubeadm's own checks need crictl, which the image does not bring; sealer made its own")

@@ -54,11 +54,6 @@ public struct KubernetesVersion: Hashable, Comparable, Sendable, CustomStringCon
     public var defaultImageRepository: String {
         self < KubernetesVersion(1, 25) ? "k8s.gcr.io" : "registry.k8s.io"
     }
-
-    /// The label and the taint that mark a control-plane node.
-    public var controlPlaneLabel: String {
-        self < KubernetesVersion(1, 24) ? "node-role.kubernetes.io/master" : "node-role.kubernetes.io/control-plane"
-    }
 }
 
 /// The versions of kubeadm's configuration.

@@ -64,13 +64,6 @@ public struct NodePreparation: Sendable {
         }
     }
 
-    /// Runs the scripts that undo it, in reverse.
-    public func uninstallRuntime(on node: ClusterNode, step: Step) async throws {
-        for script in ["clean-kube.sh", "uninstall-containerd.sh"] {
-            try await run(script: script, on: node, step: step)
-        }
-    }
-
     private func run(script: String, on node: ClusterNode, step: Step) async throws {
         try await node.host.check(
             RemoteCommand(
@@ -109,7 +102,8 @@ public struct NodePreparation: Sendable {
                 remedy: "the script must write the path of the container runtime's socket there"
             )
         }
-        var socket = String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isWhitespace).first.map(String.init) ?? ""
+        var socket =
+            String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isWhitespace).first.map(String.init) ?? ""
         if socket.hasPrefix("unix://") { socket.removeFirst("unix://".count) }
         guard socket.hasPrefix("/") else {
             throw Failure(.commandFailed, "\(Self.socketPathFile) holds no path", at: node.host.name)

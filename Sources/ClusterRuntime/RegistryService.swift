@@ -30,7 +30,8 @@ public struct RegistryService: Sendable {
     ) async throws {
         let host = node.host
         try await host.writeFile(Self.folder.appending("tls.crt"), Data(certificates.server.utf8), permissions: 0o644)
-        try await host.writeFile(Self.folder.appending("tls.key"), Data(certificates.serverKey.utf8), permissions: 0o600)
+        try await host.writeFile(
+            Self.folder.appending("tls.key"), Data(certificates.serverKey.utf8), permissions: 0o600)
         let unit = """
             [Unit]
             Description=sealer's registry of the cluster's images
@@ -47,7 +48,8 @@ public struct RegistryService: Sendable {
             WantedBy=multi-user.target
 
             """
-        try await host.writeFile(FilePath("/etc/systemd/system").appending(Self.unit), Data(unit.utf8), permissions: 0o644)
+        try await host.writeFile(
+            FilePath("/etc/systemd/system").appending(Self.unit), Data(unit.utf8), permissions: 0o644)
         try await host.check(
             .script("systemctl daemon-reload; systemctl enable --quiet \(Self.unit); systemctl restart \(Self.unit)"),
             purpose: "starting \(Self.unit)",
@@ -61,7 +63,7 @@ public struct RegistryService: Sendable {
         while true {
             if try await node.host.facts().listeningPorts.contains(address.port) { return }
             guard ContinuousClock.now < end else { break }
-            try await Task.sleep(for: .milliseconds(200))
+            try await pause(for: .milliseconds(200))
         }
         let log = try await node.host.run(
             RemoteCommand(["journalctl", "--no-pager", "--lines=15", "--output=cat", "--unit=\(Self.unit)"]),

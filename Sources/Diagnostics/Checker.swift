@@ -64,9 +64,12 @@ public struct Checker: Sendable {
             note(true, "the program \(program) is not in PATH, Kubernetes needs it")
         }
         if facts.isKubernetesNode {
-            note(true, "it is a member of a cluster already (/etc/kubernetes/kubelet.conf is there), a free host was expected")
+            note(
+                true,
+                "it is a member of a cluster already (/etc/kubernetes/kubelet.conf is there), a free host was expected")
         }
-        let ports = Self.workerPorts + (subject.isMaster ? Self.masterPorts : []) + (subject.registryPort.map { [$0] } ?? [])
+        let ports =
+            Self.workerPorts + (subject.isMaster ? Self.masterPorts : []) + (subject.registryPort.map { [$0] } ?? [])
         for port in ports where facts.listeningPorts.contains(port) {
             note(true, "port \(port) is taken, it was expected to be free")
         }

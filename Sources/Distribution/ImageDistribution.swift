@@ -1,5 +1,4 @@
 import ImageStore
-import LinuxSystem
 import OCI
 import Remote
 import Report
@@ -95,7 +94,9 @@ public struct ImageDistribution: Sendable {
     /// Unpacks the rootfs on a host that has its blobs.
     public func unpackRootfs(on host: any Host, to folder: String, step: Step) async throws {
         let total = image.manifest.layers.reduce(0) { $0 + $1.size }
-        try await host.unpack(UnpackRequest(manifest: image.rootfs, destination: folder)) { step.advance($0, of: total) }
+        try await host.unpack(UnpackRequest(manifest: image.rootfs, destination: folder)) {
+            step.advance($0, of: total)
+        }
     }
 }
 

@@ -93,7 +93,8 @@ public final class BlobIngest: Sendable {
             try file.closeAfter {
                 if let expected {
                     guard size == expected.size else {
-                        throw Failure(.integrity, "\(expected.digest) has \(size) bytes, announced were \(expected.size)")
+                        throw Failure(
+                            .integrity, "\(expected.digest) has \(size) bytes, announced were \(expected.size)")
                     }
                     guard digest == expected.digest else {
                         throw Failure(.integrity, "the bytes of \(expected.digest) have the digest \(digest)")

@@ -63,7 +63,8 @@ extension ImageStore {
         named name: String,
         platform: Platform = .current
     ) async throws -> ClusterImage {
-        guard case .index(let index) = try await document(descriptor), index.artifactType == MediaType.clusterImage else {
+        guard case .index(let index) = try await document(descriptor), index.artifactType == MediaType.clusterImage
+        else {
             throw Failure(.integrity, "the image is not a ClusterImage", at: name)
         }
         let roots = index.manifests.filter { $0.annotations?[AnnotationKey.content] == "rootfs" }

@@ -1,7 +1,8 @@
-import struct Crypto.SHA256
-import struct Crypto.SHA512
 import FoundationEssentials
 import OCI
+
+import struct Crypto.SHA256
+import struct Crypto.SHA512
 
 /// Hashes bytes as they pass by, with the algorithm of a digest.
 public struct ContentHasher: Sendable {

@@ -69,7 +69,8 @@ extension ImageStore {
     @discardableResult
     public func tag(_ descriptor: Descriptor, as reference: Reference) async throws -> Descriptor? {
         guard try await size(of: descriptor.digest) == descriptor.size else {
-            throw Failure(.software, "cannot name \(descriptor.digest) \(reference): it is not in the store", at: root.string)
+            throw Failure(
+                .software, "cannot name \(descriptor.digest) \(reference): it is not in the store", at: root.string)
         }
         return try await changeIndex { index in
             var entry = descriptor

@@ -26,7 +26,8 @@ public final class ImageStore: Sendable {
             let layoutFile = root.appending("oci-layout")
             do {
                 let bytes = try readFile(layoutFile, limit: 4096)
-                guard let layout = try? JSONDecoder().decode(Layout.self, from: bytes), layout.imageLayoutVersion == "1.0.0"
+                guard let layout = try? JSONDecoder().decode(Layout.self, from: bytes),
+                    layout.imageLayoutVersion == "1.0.0"
                 else {
                     throw Failure(
                         .integrity,

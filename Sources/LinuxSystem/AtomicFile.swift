@@ -40,7 +40,8 @@ public enum AtomicFile {
 
     /// Makes the names in a folder durable. Blocking.
     public static func syncFolder(_ folder: FilePath) throws {
-        let descriptor = try FileDescriptor.open(folder.isEmpty ? "." : folder, .readOnly, options: [.directory, .closeOnExec])
+        let descriptor = try FileDescriptor.open(
+            folder.isEmpty ? "." : folder, .readOnly, options: [.directory, .closeOnExec])
         try descriptor.closeAfter {
             guard fsync(descriptor.rawValue) == 0 else { throw Errno(rawValue: errno) }
         }

@@ -1,4 +1,3 @@
-import Dispatch
 import Synchronization
 
 /// Threads for work that blocks (files, archives, hashing, waiting for processes), so that Swift's cooperative pool, which
@@ -7,19 +6,11 @@ public final class BlockingPool: Sendable {
     /// The pool that the process shares.
     public static let shared = BlockingPool(width: 16)
 
-    private struct State {
-        var idle: [DispatchQueue]
-        var waiting: [@Sendable () -> Void] = []
-    }
-
-    private let state: Mutex<State>
+    private let queue: WorkQueue
 
     /// Makes a pool that runs at most `width` pieces of work at once; further ones wait their turn.
-    ///
-    /// Each lane is a serial queue: on Linux a concurrent queue whose jobs block gets a further thread only once a second,
-    /// a serial queue gets its own at once.
     public init(width: Int) {
-        state = Mutex(State(idle: (0..<width).map { DispatchQueue(label: "sealer.blocking.\($0)") }))
+        queue = WorkQueue(width: width)
     }
 
     /// Runs synchronous work on a thread of the pool.
@@ -32,7 +23,7 @@ public final class BlockingPool: Sendable {
         return try await withTaskCancellationHandler {
             try Task.checkCancellation()
             return try await withCheckedThrowingContinuation { continuation in
-                submit { continuation.resume(with: Swift.Result { try work(flag) }) }
+                queue.async { continuation.resume(with: Swift.Result { try work(flag) }) }
             }
         } onCancel: {
             flag.cancel()
@@ -42,29 +33,6 @@ public final class BlockingPool: Sendable {
     /// Runs short synchronous work that has no need to look at cancellation.
     public func run<Result: Sendable>(_ work: @escaping @Sendable () throws -> Result) async throws -> Result {
         try await run { (_: CancellationFlag) in try work() }
-    }
-
-    private func submit(_ job: @escaping @Sendable () -> Void) {
-        let lane = state.withLock { state in
-            guard let lane = state.idle.popLast() else {
-                state.waiting.append(job)
-                return DispatchQueue?.none
-            }
-            return lane
-        }
-        lane?.async { self.work(through: job, on: lane) }
-    }
-
-    private func work(through first: @escaping @Sendable () -> Void, on lane: DispatchQueue?) {
-        var next: (@Sendable () -> Void)? = first
-        while let job = next {
-            job()
-            next = state.withLock { state in
-                guard state.waiting.isEmpty else { return state.waiting.removeFirst() }
-                if let lane { state.idle.append(lane) }
-                return nil
-            }
-        }
     }
 }
 

@@ -12,7 +12,9 @@ public enum Folder {
         let parent = path.removingLastComponent()
         if !parent.isEmpty, parent != path { try make(parent) }
         guard mkdir(path.string, permissions.rawValue) == 0 || errno == EEXIST else {
-            throw Failure(.system, "cannot make the folder", at: path.string, causes: [Errno(rawValue: errno)])
+            let error = Errno(rawValue: errno)
+            let kind: Failure.Kind = error == .permissionDenied ? .denied : .system
+            throw Failure(kind, "cannot make the folder", at: path.string, causes: [error])
         }
         guard exists(path) else {
             throw Failure(.system, "cannot make the folder: a file of that name is there", at: path.string)
@@ -29,20 +31,24 @@ public enum Folder {
     ///
     /// - Throws: `Failure` of kind `notFound` or `system`.
     public static func names(in path: FilePath) throws -> [String] {
-        guard let stream = opendir(path.string) else {
+        try entries(in: path).map(\.string)
+    }
+
+    /// The names as they are: file names are bytes, and need not be text.
+    private static func entries(in path: FilePath) throws -> [FilePath] {
+        guard let stream = path.withPlatformString({ opendir($0) }) else {
             let error = Errno(rawValue: errno)
             let kind: Failure.Kind = error == .noSuchFileOrDirectory ? .notFound : .system
             throw Failure(kind, "cannot read the folder", at: path.string, causes: [error])
         }
         defer { closedir(stream) }
-        var names: [String] = []
+        var names: [[CChar]] = []
         while let entry = readdir(stream) {
-            let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-                pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-            }
-            if name != ".", name != ".." { names.append(name) }
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) { $0.prefix { $0 != 0 }.map(CChar.init(bitPattern:)) }
+            if name != [0x2e], name != [0x2e, 0x2e] { names.append(name) }
         }
-        return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        return names.sorted { $0.lexicographicallyPrecedes($1) { UInt8(bitPattern: $0) < UInt8(bitPattern: $1) } }
+            .map { FilePath(platformString: $0 + [0]) }
     }
 
     /// Deletes whatever is at the path, folders with all that is in them, never following a link; nothing there is fine.
@@ -50,17 +56,17 @@ public enum Folder {
     /// - Throws: `Failure` of kind `system` that names what could not be deleted.
     public static func delete(_ path: FilePath) throws {
         var information = stat()
-        guard lstat(path.string, &information) == 0 else {
+        guard path.withPlatformString({ lstat($0, &information) }) == 0 else {
             if errno == ENOENT { return }
             throw Failure(.system, "cannot delete", at: path.string, causes: [Errno(rawValue: errno)])
         }
         if information.st_mode & S_IFMT == S_IFDIR {
-            for name in try names(in: path) { try delete(path.appending(name)) }
-            guard rmdir(path.string) == 0 || errno == ENOENT else {
+            for name in try entries(in: path) { try delete(path.pushing(name)) }
+            guard path.withPlatformString({ rmdir($0) }) == 0 || errno == ENOENT else {
                 throw Failure(.system, "cannot delete the folder", at: path.string, causes: [Errno(rawValue: errno)])
             }
         } else {
-            guard unlink(path.string) == 0 || errno == ENOENT else {
+            guard path.withPlatformString({ unlink($0) }) == 0 || errno == ENOENT else {
                 throw Failure(.system, "cannot delete the file", at: path.string, causes: [Errno(rawValue: errno)])
             }
         }

@@ -16,7 +16,7 @@ public struct ClusterImageConfig: Hashable, Sendable, Codable {
     public enum Launch: Hashable, Sendable, Codable {
         /// An application of the image.
         case app(String)
-        /// A command, run by `/bin/sh -c` in the rootfs on the first master.
+        /// A command, run by `bash -euo pipefail -c` in the rootfs on the first master.
         case shell(String)
 
         private enum CodingKeys: String, CodingKey { case app, shell }
@@ -134,12 +134,8 @@ public struct ClusterImageConfig: Hashable, Sendable, Codable {
 
 /// The labels that the field already uses, read and written under their names.
 public enum LabelKey {
-    /// `kubernetes`, `k0s`, …
-    public static let runtimeType = "cluster.alpha.sealer.io/cluster-runtime-type"
     /// The Kubernetes version, `v1.20.2`.
     public static let runtimeVersion = "cluster.alpha.sealer.io/cluster-runtime-version"
-    /// `containerd`, `docker`.
-    public static let containerRuntime = "cluster.alpha.sealer.io/container-runtime-type"
     /// Prefix of the labels that name the pod networks that an image brings.
     public static let podNetworkPrefix = "cluster.alpha.sealer.io/kube-cni-"
 }

@@ -130,7 +130,9 @@ public struct Reference: Hashable, Sendable, CustomStringConvertible {
         if domain.hasPrefix("[") {
             guard let close = domain.firstIndex(of: "]") else { return false }
             let address = domain[domain.index(after: domain.startIndex)..<close]
-            guard !address.isEmpty, address.allSatisfy({ $0.isHexDigit || $0 == ":" || $0 == "." }) else { return false }
+            guard !address.isEmpty, address.allSatisfy({ $0.isHexDigit || $0 == ":" || $0 == "." }) else {
+                return false
+            }
             let after = domain[domain.index(after: close)...]
             return after.isEmpty || (after.first == ":" && isPort(after.dropFirst()))
         }

@@ -74,7 +74,7 @@ func drain<Body: AsyncSequence & Sendable>(
         }
         group.addTask {
             while !meter.hasStalled(limit: limits.stall, minimum: limits.stallBytes) {
-                try await Task.sleep(for: limits.stall / 8)
+                try await pause(for: limits.stall / 8)
             }
             throw AttemptError(
                 Failure(

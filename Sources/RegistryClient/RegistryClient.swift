@@ -149,8 +149,8 @@ public final class RegistryClient: Sendable {
                     if attempt > 1 { failure.what += ", \(attempt) times" }
                     throw failure
                 }
-                let pause = limits.backoff * (1 << min(attempt - 1, 16)) * Double.random(in: 0.5...1.5)
-                try await Task.sleep(for: min(max(wish ?? pause, .zero), limits.longestBackoff))
+                let delay = limits.backoff * (1 << min(attempt - 1, 16)) * Double.random(in: 0.5...1.5)
+                try await pause(for: min(max(wish ?? delay, .zero), limits.longestBackoff))
                 attempt += 1
             }
         }

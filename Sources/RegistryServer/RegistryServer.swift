@@ -165,7 +165,7 @@ public final class RunningRegistry: Sendable {
         connections.beginToStop()
         let connections = connections
         let cutter = Task {
-            try await Task.sleep(for: limit)
+            try await pause(for: limit)
             connections.closeAll()
         }
         await serving.value

@@ -1,6 +1,6 @@
-import Dispatch
 import FoundationEssentials
 import Glibc
+import LinuxSystem
 import Report
 import Subprocess
 import Synchronization
@@ -36,7 +36,7 @@ public final class ChildProcess: Sendable {
     private let process: StartedProcess
     private let input: DescriptorChannel
     private let streams: Mutex<Streams>
-    private let queue = DispatchQueue(label: "sealer.child")
+    private let queue = WorkQueue()
 
     private init(process: StartedProcess, input: DescriptorChannel, output: FileDescriptor, error: FileDescriptor) {
         self.process = process

@@ -1,6 +1,6 @@
-import Dispatch
 import FoundationEssentials
 import Glibc
+import LinuxSystem
 import Report
 import Synchronization
 import SystemPackage
@@ -17,8 +17,8 @@ public final class DescriptorChannel: ByteChannel {
 
     private let ends: Mutex<Ends>
     private let isTerminated = Atomic<Bool>(false)
-    private let reading = DispatchQueue(label: "sealer.channel.read")
-    private let writing = DispatchQueue(label: "sealer.channel.write")
+    private let reading = WorkQueue()
+    private let writing = WorkQueue()
 
     /// Takes the descriptors over and closes them when it ends.
     ///
@@ -127,7 +127,7 @@ public final class DescriptorChannel: ByteChannel {
     }
 
     private func perform<Result: Sendable>(
-        on queue: DispatchQueue,
+        on queue: WorkQueue,
         _ work: @escaping @Sendable () throws -> Result
     ) async throws -> Result {
         try await withCheckedThrowingContinuation { continuation in

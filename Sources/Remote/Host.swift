@@ -146,7 +146,7 @@ public struct HostFacts: Sendable, Codable, Hashable {
     public var hostname: String
     /// The kernel's release.
     public var kernel: String
-    /// `ID` and `VERSION_ID` of /etc/os-release: `debian 12`.
+    /// `PRETTY_NAME` of /etc/os-release: `Debian GNU/Linux 12 (bookworm)`.
     public var operatingSystem: String
     /// What images it runs.
     public var platform: Platform

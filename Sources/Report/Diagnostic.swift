@@ -28,6 +28,9 @@ public struct Diagnostic: Sendable, Hashable, CustomStringConvertible {
         self.message = message
     }
 
+    /// `FILE:LINE:COLUMN: message`, for where the severity is told otherwise.
+    public var withoutSeverity: String { "\(file):\(line):\(column): \(message)" }
+
     /// `FILE:LINE:COLUMN: message`, with `warning: ` before the message of a warning.
     public var description: String {
         "\(file):\(line):\(column): \(severity == .warning ? "warning: " : "")\(message)"

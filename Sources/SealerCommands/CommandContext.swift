@@ -55,7 +55,7 @@ public struct CommandContext: Sendable {
         if let path = option ?? environment["SEALER_ROOT"], !path.isEmpty { return FilePath(path) }
         if getuid() == 0 { return "/var/lib/sealer" }
         if let data = environment["XDG_DATA_HOME"], data.hasPrefix("/") { return FilePath(data).appending("sealer") }
-        guard let home else {
+        guard let home, home.isAbsolute else {
             throw Failure(
                 .usage,
                 "there is no HOME to keep images in",

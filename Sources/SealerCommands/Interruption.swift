@@ -5,7 +5,9 @@ import Synchronization
 /// Ctrl-C and SIGTERM: the first asks for an orderly end, the second ends at once.
 enum Interruption {
     /// Runs `body` in a task that the first signal cancels.
-    static func cancelling<Result: Sendable>(_ body: @escaping @Sendable () async throws -> Result) async throws -> Result {
+    static func cancelling<Result: Sendable>(_ body: @escaping @Sendable () async throws -> Result) async throws
+        -> Result
+    {
         let task = Task { try await body() }
         let signals = Signals { task.cancel() }
         defer { signals.stop() }
@@ -28,7 +30,8 @@ enum Interruption {
             let counter = Counter()
             sources = [SIGINT, SIGTERM].map { number in
                 signal(number, SIG_IGN)
-                let source = DispatchSource.makeSignalSource(signal: number, queue: DispatchQueue(label: "sealer.signals"))
+                let source = DispatchSource.makeSignalSource(
+                    signal: number, queue: DispatchQueue(label: "sealer.signals"))
                 source.setEventHandler {
                     if counter.next() == 1 { first() } else { _exit(130) }
                 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Report
+import Terminal
 
 /// The root of the command line.
 public struct SealerCommand: AsyncParsableCommand {
@@ -33,7 +34,8 @@ public struct SealerCommand: AsyncParsableCommand {
             CommandGroup(
                 name: "Clusters",
                 subcommands: [
-                    RunCommand.self, ApplyCommand.self, ClustersCommand.self, KubeconfigCommand.self, DeleteCommand.self,
+                    RunCommand.self, ApplyCommand.self, ClustersCommand.self, KubeconfigCommand.self,
+                    DeleteCommand.self,
                 ]
             ),
             CommandGroup(name: "Services", subcommands: [RegistryCommand.self, NodeCommand.self]),
@@ -65,10 +67,16 @@ public struct SealerCommand: AsyncParsableCommand {
             }
         }
         do {
-            try await command.run(in: context)
+            if command.handlesSignals {
+                try await command.run(in: context)
+            } else {
+                try await Interruption.cancelling { [command] in try await command.run(in: context) }
+            }
             return 0
         } catch {
-            context.writeError("sealer: \(describe(error))")
+            // Names in it may come from strangers' archives. Diagnostics keep the form FILE:LINE:COLUMN from the first on.
+            let text = TerminalText.block(describe(error))
+            context.writeError(error is InvalidText ? text : "sealer: \(text)")
             return exitCode(of: error)
         }
     }
@@ -95,11 +103,16 @@ public struct SealerCommand: AsyncParsableCommand {
 }
 
 /// A command that does its work within a context, so that tests run it in process.
-protocol ContextCommand: AsyncParsableCommand {
+protocol ContextCommand: AsyncParsableCommand, Sendable {
+    /// Whether the command itself sees to Ctrl-C and SIGTERM; others are cancelled by the first of them.
+    var handlesSignals: Bool { get }
+
     func run(in context: CommandContext) async throws
 }
 
 extension ContextCommand {
+    var handlesSignals: Bool { false }
+
     func run() async throws {
         try await run(in: .live())
     }

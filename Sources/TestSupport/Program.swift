@@ -46,7 +46,7 @@ public struct Program: Sendable {
                 waitpid(process, &status, 0)
                 throw Failure(.timeout, "\(path) \(arguments.joined(separator: " ")) took longer than \(limit.inWords)")
             }
-            try await Task.sleep(for: .milliseconds(10))
+            try await pause(for: .milliseconds(10))
         }
     }
 

@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import SealerCommands
 
@@ -7,6 +8,7 @@ import SealerCommands
 enum Main {
     static func main() {
         signal(SIGPIPE, SIG_IGN)
+        sealer_run_tasks_on_one_thread()
         Task.detached {
             exit(await SealerCommand.execute(CommandLine.arguments, in: .live()))
         }

@@ -34,9 +34,10 @@ struct PlanExecutorTests {
             var steps: [PlanStep] = []
             for number in 0..<Int.random(in: 1...20, using: &generator) {
                 let after = steps.map(\.id).filter { _ in Bool.random(using: &generator) }
-                steps.append(PlanStep("\(number)", "do \(number)", after: after, limit: .seconds(10)) { _ in
-                    await Task.yield()
-                })
+                steps.append(
+                    PlanStep("\(number)", "do \(number)", after: after, limit: .seconds(10)) { _ in
+                        await Task.yield()
+                    })
             }
             let record = Record()
             try await executor(record, concurrency: Int.random(in: 1...6, using: &generator)).execute(Plan(steps))
@@ -63,7 +64,8 @@ struct PlanExecutorTests {
         let record = Record()
         let steps = [
             PlanStep("slow", "sleep", host: "h1", limit: .seconds(60)) { _ in try await Task.sleep(for: .seconds(60)) },
-            PlanStep("bad", "break", host: "h2", limit: .seconds(10)) { _ in throw Failure(.denied, "no key", at: "h2") },
+            PlanStep("bad", "break", host: "h2", limit: .seconds(10)) { _ in throw Failure(.denied, "no key", at: "h2")
+            },
             PlanStep("later", "never", after: ["bad"], limit: .seconds(10)) { _ in },
         ]
         let error = await #expect(throws: Failure.self) { try await executor(record).execute(Plan(steps)) }
@@ -76,7 +78,9 @@ struct PlanExecutorTests {
 
     @Test("a step that takes longer than its limit fails as timed out")
     func limit() async throws {
-        let steps = [PlanStep("slow", "sleep", limit: .milliseconds(20)) { _ in try await Task.sleep(for: .seconds(60)) }]
+        let steps = [
+            PlanStep("slow", "sleep", limit: .milliseconds(20)) { _ in try await Task.sleep(for: .seconds(60)) }
+        ]
         let error = await #expect(throws: Failure.self) { try await executor(Record()).execute(Plan(steps)) }
         #expect(error?.kind == .timeout)
     }

@@ -40,6 +40,10 @@ import Testing
         Attack("path too long", [(.file(String(repeating: "c/", count: 2100) + "x"), "x")], names: "c/c/"),
         // Through symbolic links.
         Attack("absolute link", [(.link("ln", to: "@/outside"), ""), (.file("ln/evil"), "x")], names: "ln/evil"),
+        Attack(
+            "absolute link with a namesake inside",
+            [(.folder("d/inner"), ""), (.link("ln", to: "/d/inner"), ""), (.file("ln/evil"), "x")], names: "ln/evil"
+        ),
         Attack("relative link", [(.link("ln", to: "../outside"), ""), (.file("ln/evil"), "x")], names: "ln/evil"),
         Attack(
             "folder through a link", [(.link("ln", to: "../outside"), ""), (.folder("ln/evil"), "")], names: "ln/evil"),

@@ -24,20 +24,22 @@ struct CopyPlanTests {
         return plan.items.map { "\($0.source.string.dropFirst(prefix.count)) -> \($0.destination)" }
     }
 
-    @Test("puts files and folders where Docker would", arguments: [
-        (["etc"], "etc", ["/etc -> etc"]),
-        (["etc"], ".", ["/etc -> "]),
-        (["etc"], "/", ["/etc -> "]),
-        (["."], "/", [" -> "]),
-        (["a.txt"], "b.txt", ["/a.txt -> b.txt"]),
-        (["a.txt"], "new/", ["/a.txt -> new/a.txt"]),
-        (["a.txt"], ".", ["/a.txt -> a.txt"]),
-        (["a.txt"], "/x/../y", ["/a.txt -> y"]),
-        (["imageList"], "manifests", ["/imageList -> manifests/imageList"]),
-        (["a.txt", "imageList"], "new", ["/a.txt -> new/a.txt", "/imageList -> new/imageList"]),
-        (["etc/*.conf"], "etc/", ["/etc/a.conf -> etc/a.conf", "/etc/b.conf -> etc/b.conf"]),
-        (["e?c"], "x", ["/etc -> x"]),
-    ] as [([String], String, [String])])
+    @Test(
+        "puts files and folders where Docker would",
+        arguments: [
+            (["etc"], "etc", ["/etc -> etc"]),
+            (["etc"], ".", ["/etc -> "]),
+            (["etc"], "/", ["/etc -> "]),
+            (["."], "/", [" -> "]),
+            (["a.txt"], "b.txt", ["/a.txt -> b.txt"]),
+            (["a.txt"], "new/", ["/a.txt -> new/a.txt"]),
+            (["a.txt"], ".", ["/a.txt -> a.txt"]),
+            (["a.txt"], "/x/../y", ["/a.txt -> y"]),
+            (["imageList"], "manifests", ["/imageList -> manifests/imageList"]),
+            (["a.txt", "imageList"], "new", ["/a.txt -> new/a.txt", "/imageList -> new/imageList"]),
+            (["etc/*.conf"], "etc/", ["/etc/a.conf -> etc/a.conf", "/etc/b.conf -> etc/b.conf"]),
+            (["e?c"], "x", ["/etc -> x"]),
+        ] as [([String], String, [String])])
     func places(sources: [String], destination: String, expected: [String]) throws {
         let scratch = try Scratch()
         try Folder.make(scratch.path.appending("etc"))

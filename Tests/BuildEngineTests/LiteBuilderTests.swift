@@ -27,7 +27,8 @@ struct LiteBuilderTests {
                 mediaType: MediaType.manifest
             )
             manifest.platform = platform
-            let index = try await store.put(canonicalJSON(ImageIndex(manifests: [manifest])), mediaType: MediaType.index)
+            let index = try await store.put(
+                canonicalJSON(ImageIndex(manifests: [manifest])), mediaType: MediaType.index)
             return PulledImageRecord(manifest: manifest, upstreamIndex: index)
         }
 
@@ -133,7 +134,8 @@ struct LiteBuilderTests {
         let scratch = try Scratch()
         let path = scratch.path
         let invalid = await #expect(throws: InvalidText.self) {
-            try await Self.build("FROM scratch\nCOPY nothing etc\nCOPY etc/a also-nothing etc/\n", ["etc/a": ""], in: path)
+            try await Self.build(
+                "FROM scratch\nCOPY nothing etc\nCOPY etc/a also-nothing etc/\n", ["etc/a": ""], in: path)
         }
         #expect(invalid?.diagnostics.map { "\($0.line):\($0.column)" } == ["2:6", "3:12"])
         #expect(try Folder.names(in: path.appending("store/blobs/sha256")).isEmpty)
@@ -143,7 +145,8 @@ struct LiteBuilderTests {
     func escape() async throws {
         let scratch = try Scratch()
         let context = scratch.path.appending("context")
-        try Self.write(["context/Kubefile": "FROM scratch\nCOPY out/secret etc/\n", "outside/secret": "s"], to: scratch.path)
+        try Self.write(
+            ["context/Kubefile": "FROM scratch\nCOPY out/secret etc/\n", "outside/secret": "s"], to: scratch.path)
         symlink("../outside", context.appending("out").string)
         let store = try await ImageStore.open(scratch.path.appending("store"))
         let builder = LiteBuilder(store: store, source: Upstream(store: store), progress: SilentProgress())
@@ -194,7 +197,9 @@ struct LiteBuilderTests {
                 in: path
             )
         }
-        #expect(invalid?.description.hasPrefix("Kubefile:3:16: there is no application ghost") == true, "\(String(describing: invalid))")
+        #expect(
+            invalid?.description.hasPrefix("Kubefile:3:16: there is no application ghost") == true,
+            "\(String(describing: invalid))")
     }
 
     @Test("a Kubefile that is not there, or no text, is a clear failure")

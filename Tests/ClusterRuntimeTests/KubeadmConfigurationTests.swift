@@ -20,7 +20,8 @@ struct KubeadmConfigurationTests {
         func readFile(_ path: FilePath, limit: Int) async throws -> Data? { nil }
         func delete(_ path: FilePath) async throws {}
         func missing(_ blobs: [Descriptor]) async throws -> [Descriptor] { [] }
-        func send(_ blob: Descriptor, from file: FilePath, advanced: @escaping @Sendable (Int64) -> Void) async throws {}
+        func send(_ blob: Descriptor, from file: FilePath, advanced: @escaping @Sendable (Int64) -> Void) async throws {
+        }
         func name(_ image: Descriptor, as reference: Reference) async throws {}
         func fetch(_ request: FetchRequest, advanced: @escaping @Sendable (Int64) -> Void) async throws {}
         func unpack(_ request: UnpackRequest, advanced: @escaping @Sendable (Int64) -> Void) async throws {}
@@ -31,13 +32,16 @@ struct KubeadmConfigurationTests {
         let facts = HostFacts(
             hostname: name, kernel: "6", operatingSystem: "debian 12", platform: Platform(architecture: "amd64"),
             processors: 2, memory: 8 << 30, hasSwap: false, freeDisk: 50 << 30, addresses: [], cgroups: "v1",
-            hasSystemd: true, isContainer: isContainer, capabilities: 0, programs: programs, listeningPorts: [], clock: 0,
+            hasSystemd: true, isContainer: isContainer, capabilities: 0, programs: programs, listeningPorts: [],
+            clock: 0,
             agentDigest: try Digest("sha256:" + String(repeating: "0", count: 64)), isKubernetesNode: false
         )
         return ClusterNode(host: NoHost(name: name), facts: facts, role: .master, address: "10.0.0.2")
     }
 
-    private func settings(_ version: KubernetesVersion, network: PodNetworking = .bridge, dns: Bool = false) -> ClusterSettings {
+    private func settings(_ version: KubernetesVersion, network: PodNetworking = .bridge, dns: Bool = false)
+        -> ClusterSettings
+    {
         ClusterSettings(
             name: "demo", version: version, podNetwork: Cluster.defaultPodNetwork,
             serviceNetwork: Cluster.defaultServiceNetwork, certificateNames: ["api.example.org", "localhost"],
@@ -62,11 +66,13 @@ struct KubeadmConfigurationTests {
         #expect(text == Self.initOf120)
     }
 
-    @Test("follows the version: API, socket, image repository, form of extra arguments", arguments: [
-        (KubernetesVersion(1, 22), "kubeadm.k8s.io/v1beta3", "/run/c.sock", "k8s.gcr.io"),
-        (KubernetesVersion(1, 26), "kubeadm.k8s.io/v1beta3", "unix:///run/c.sock", "registry.k8s.io"),
-        (KubernetesVersion(1, 31), "kubeadm.k8s.io/v1beta4", "unix:///run/c.sock", "registry.k8s.io"),
-    ])
+    @Test(
+        "follows the version: API, socket, image repository, form of extra arguments",
+        arguments: [
+            (KubernetesVersion(1, 22), "kubeadm.k8s.io/v1beta3", "/run/c.sock", "k8s.gcr.io"),
+            (KubernetesVersion(1, 26), "kubeadm.k8s.io/v1beta3", "unix:///run/c.sock", "registry.k8s.io"),
+            (KubernetesVersion(1, 31), "kubeadm.k8s.io/v1beta4", "unix:///run/c.sock", "registry.k8s.io"),
+        ])
     func versions(version: KubernetesVersion, api: String, socket: String, repository: String) throws {
         let file = try KubeadmConfiguration(settings(version))
             .initFile(for: node("m"), runtime: runtime, token: BootstrapToken(), isAlone: true)

@@ -1,7 +1,7 @@
 import FoundationEssentials
 import LinuxSystem
-import SystemPackage
 import Subprocess
+import SystemPackage
 import TestSupport
 import Testing
 
@@ -23,7 +23,9 @@ struct RegistryCertificatesTests {
         ] {
             let result = try await run(
                 .name("openssl"),
-                arguments: ["verify", "-x509_strict", "-CAfile", authority, "-purpose", "sslserver", option, value, server],
+                arguments: [
+                    "verify", "-x509_strict", "-CAfile", authority, "-purpose", "sslserver", option, value, server,
+                ],
                 output: .string(limit: 4096),
                 error: .string(limit: 4096)
             )
@@ -39,7 +41,9 @@ struct RegistryCertificatesTests {
         try AtomicFile.write(Array(certificates.authority.utf8), to: FilePath(path))
         let result = try await run(
             .name("sh"),
-            arguments: ["-c", "openssl x509 -in \(path) -noout -pubkey | openssl pkey -pubin -outform der | sha256sum"],
+            arguments: [
+                "-c", "openssl x509 -in \(path) -noout -pubkey | openssl pkey -pubin -outform der | sha256sum",
+            ],
             output: .string(limit: 4096)
         )
         let hex = result.standardOutput.prefix(64)

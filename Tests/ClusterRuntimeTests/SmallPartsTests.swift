@@ -6,10 +6,12 @@ import Testing
 
 @Suite("Kubernetes versions")
 struct KubernetesVersionTests {
-    @Test("are read with their decorations", arguments: [
-        ("v1.20.2", KubernetesVersion(1, 20, 2)), ("1.9.11", KubernetesVersion(1, 9, 11)),
-        ("v1.31.0-rc.1", KubernetesVersion(1, 31, 0)), ("v1.28.5+k3s1", KubernetesVersion(1, 28, 5)),
-    ])
+    @Test(
+        "are read with their decorations",
+        arguments: [
+            ("v1.20.2", KubernetesVersion(1, 20, 2)), ("1.9.11", KubernetesVersion(1, 9, 11)),
+            ("v1.31.0-rc.1", KubernetesVersion(1, 31, 0)), ("v1.28.5+k3s1", KubernetesVersion(1, 28, 5)),
+        ])
     func parse(text: String, version: KubernetesVersion) throws {
         #expect(try KubernetesVersion(parsing: text) == version)
     }
@@ -19,11 +21,15 @@ struct KubernetesVersionTests {
         #expect(throws: Failure.self) { try KubernetesVersion(parsing: text) }
     }
 
-    @Test("choose kubeadm's API by number, not by text", arguments: [
-        (KubernetesVersion(1, 15), "kubeadm.k8s.io/v1beta2"), (KubernetesVersion(1, 21, 14), "kubeadm.k8s.io/v1beta2"),
-        (KubernetesVersion(1, 22), "kubeadm.k8s.io/v1beta3"), (KubernetesVersion(1, 30, 9), "kubeadm.k8s.io/v1beta3"),
-        (KubernetesVersion(1, 31), "kubeadm.k8s.io/v1beta4"),
-    ])
+    @Test(
+        "choose kubeadm's API by number, not by text",
+        arguments: [
+            (KubernetesVersion(1, 15), "kubeadm.k8s.io/v1beta2"),
+            (KubernetesVersion(1, 21, 14), "kubeadm.k8s.io/v1beta2"),
+            (KubernetesVersion(1, 22), "kubeadm.k8s.io/v1beta3"),
+            (KubernetesVersion(1, 30, 9), "kubeadm.k8s.io/v1beta3"),
+            (KubernetesVersion(1, 31), "kubeadm.k8s.io/v1beta4"),
+        ])
     func api(version: KubernetesVersion, api: String) throws {
         #expect(try version.kubeadmAPI.rawValue == api)
     }

@@ -15,7 +15,10 @@ struct ClusterTests {
     private func buildImages(_ machine: Machine, root: FilePath) async throws -> [String: String] {
         let environment = ["SEALER_ROOT": root.string]
         try await machine.check(
-            [machine.sealer, "build", "--tag", Self.base, "--file", "\(machine.baseContext)/Kubefile", machine.baseContext],
+            [
+                machine.sealer, "build", "--tag", Self.base, "--file", "\(machine.baseContext)/Kubefile",
+                machine.baseContext,
+            ],
             environment: environment
         )
         let folder = machine.repository.appending("examples/hello").string
@@ -95,12 +98,17 @@ struct ClusterTests {
         let nodes = try await machine.check(kubectl + ["get", "nodes", "--output=jsonpath=\(ready)"])
         #expect(nodes.split(separator: "\n").sorted() == ["\(name)-master-0=True", "\(name)-node-0=True"])
         let phases = try await machine.check(
-            kubectl + ["get", "pods", "--all-namespaces", #"--output=jsonpath={range .items[*]}{.status.phase}{"\n"}{end}"#]
+            kubectl + [
+                "get", "pods", "--all-namespaces", #"--output=jsonpath={range .items[*]}{.status.phase}{"\n"}{end}"#,
+            ]
         )
         #expect(Set(phases.split(separator: "\n")) == ["Running"])
         // Every image came under its own name and with its upstream digest, through the registry of the cluster.
         let images = try await machine.check(
-            kubectl + ["get", "pods", "--all-namespaces", #"--output=jsonpath={range .items[*]}{.spec.containers[*].image}{"\n"}{end}"#]
+            kubectl + [
+                "get", "pods", "--all-namespaces",
+                #"--output=jsonpath={range .items[*]}{.spec.containers[*].image}{"\n"}{end}"#,
+            ]
         )
         #expect(images.contains("k8s.gcr.io/kube-apiserver:v1.20.2"))
         #expect(images.contains("docker.io/sealer-examples/hello:1.0"))
@@ -127,7 +135,9 @@ struct ClusterTests {
             )
             #expect(way.status != 0, "\(node) has a way out")
             let peer = node.hasSuffix("master-0") ? "\(name)-node-0" : "\(name)-master-0"
-            try await machine.check(["docker", "exec", node, "timeout", "3", "bash", "-c", "exec 3<>/dev/tcp/\(peer)/10250"])
+            try await machine.check([
+                "docker", "exec", node, "timeout", "3", "bash", "-c", "exec 3<>/dev/tcp/\(peer)/10250",
+            ])
         }
     }
 
@@ -138,11 +148,15 @@ struct ClusterTests {
         let journal = try await machine.check(["cat", "\(folder)/journal.jsonl"])
         #expect(journal.contains(#""event":"ended""#))
         #expect(journal.firstMatch(of: /[a-z0-9]{6}\.[a-z0-9]{16}\b/) == nil)
-        let left = try await machine.run(["docker", "exec", "\(name)-master-0", "ls", "/etc/kubernetes/sealer-kubeadm.yaml"])
+        let left = try await machine.run([
+            "docker", "exec", "\(name)-master-0", "ls", "/etc/kubernetes/sealer-kubeadm.yaml",
+        ])
         #expect(left.status != 0, "kubeadm's configuration, which holds the token, was left on the node")
     }
 
-    @Test("a node that dies during the run ends it with the node's name, and what is left can be deleted", .timeLimit(.minutes(15)))
+    @Test(
+        "a node that dies during the run ends it with the node's name, and what is left can be deleted",
+        .timeLimit(.minutes(15)))
     func dyingNode() async throws {
         let machine = try Machine()
         let scratch = try Scratch()
@@ -150,14 +164,17 @@ struct ClusterTests {
         let name = "test-dying-node"
         async let outcome = machine.run(
             [
-                machine.sealer, "run", Self.example, "--name", name, "--node-image", machine.nodeImage, "--progress", "plain",
+                machine.sealer, "run", Self.example, "--name", name, "--node-image", machine.nodeImage, "--progress",
+                "plain",
             ],
             environment: environment
         )
         // Kill the worker as soon as it runs its container runtime: the steps that need it are still to come.
         var isKilled = false
         for _ in 0..<600 where !isKilled {
-            let probe = try await machine.run(["docker", "exec", "\(name)-node-0", "test", "-S", "/run/containerd/containerd.sock"])
+            let probe = try await machine.run([
+                "docker", "exec", "\(name)-node-0", "test", "-S", "/run/containerd/containerd.sock",
+            ])
             if probe.status == 0 {
                 isKilled = try await machine.run(["docker", "kill", "\(name)-node-0"]).status == 0
             } else {
@@ -173,7 +190,8 @@ struct ClusterTests {
         #expect(try await machine.leftovers(of: name) == [])
     }
 
-    @Test("its image is read by skopeo, from the store as it lies and from the served registry", .timeLimit(.minutes(5)))
+    @Test(
+        "its image is read by skopeo, from the store as it lies and from the served registry", .timeLimit(.minutes(5)))
     func skopeo() async throws {
         let machine = try Machine()
         let scratch = try Scratch()
@@ -206,7 +224,9 @@ struct ClusterTests {
         _ body: (String) async throws -> Void
     ) async throws {
         var variables = Environment.inherit
-        for (name, value) in environment { variables = variables.updating([Environment.Key(stringLiteral: name): value]) }
+        for (name, value) in environment {
+            variables = variables.updating([Environment.Key(stringLiteral: name): value])
+        }
         _ = try await Subprocess.run(
             .path(FilePath(machine.sealer)),
             arguments: ["registry", "serve", "--listen", "127.0.0.1:0"],

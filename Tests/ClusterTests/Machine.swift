@@ -15,8 +15,11 @@ struct Machine: Sendable {
     /// Why the tests cannot run here; nil when they can.
     static var lack: String? {
         let environment = ProcessInfo.processInfo.environment
-        let missing = ["SEALER_TEST_EXECUTABLE", "SEALER_TEST_KUBECTL", "SEALER_TEST_BASE_CONTEXT", "SEALER_TEST_NODE_IMAGE", "DOCKER_HOST"]
-            .filter { environment[$0] == nil }
+        let missing = [
+            "SEALER_TEST_EXECUTABLE", "SEALER_TEST_KUBECTL", "SEALER_TEST_BASE_CONTEXT", "SEALER_TEST_NODE_IMAGE",
+            "DOCKER_HOST",
+        ]
+        .filter { environment[$0] == nil }
         return missing.isEmpty ? nil : "not set: \(missing.joined(separator: ", ")); make test sets them"
     }
 
@@ -40,7 +43,9 @@ struct Machine: Sendable {
     @discardableResult
     func run(_ arguments: [String], environment: [String: String] = [:]) async throws -> Outcome {
         var variables = Environment.inherit
-        for (name, value) in environment { variables = variables.updating([Environment.Key(stringLiteral: name): value]) }
+        for (name, value) in environment {
+            variables = variables.updating([Environment.Key(stringLiteral: name): value])
+        }
         let program = try #require(arguments.first)
         let result = try await Subprocess.run(
             program.contains("/") ? .path(FilePath(program)) : .name(program),
@@ -69,7 +74,8 @@ struct Machine: Sendable {
     func leftovers(of cluster: String) async throws -> [String] {
         var found: [String] = []
         for arguments in [
-            ["docker", "ps", "--all", "--quiet"], ["docker", "network", "ls", "--quiet"], ["docker", "volume", "ls", "--quiet"],
+            ["docker", "ps", "--all", "--quiet"], ["docker", "network", "ls", "--quiet"],
+            ["docker", "volume", "ls", "--quiet"],
         ] {
             let output = try await check(arguments + ["--filter", "label=io.sealer.cluster=\(cluster)"])
             found += output.split(separator: "\n").map { "\(arguments[1]) \($0)" }

@@ -140,7 +140,8 @@ struct ImageDistributionTests {
         let loser = MemoryHost(loses: image.rootfs.digest)
         let failure = await #expect(throws: Failure.self) {
             try await step {
-                try await distribution.fetchRootfs(on: loser, registry: "https://sea.hub:5000", authority: "pem", step: $0)
+                try await distribution.fetchRootfs(
+                    on: loser, registry: "https://sea.hub:5000", authority: "pem", step: $0)
             }
         }
         #expect(failure?.kind == .integrity)

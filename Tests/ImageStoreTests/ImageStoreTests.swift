@@ -40,9 +40,11 @@ struct ImageStoreTests {
         #expect(try Folder.names(in: scratch.path.appending("ingest")) == [])
     }
 
-    @Test("refuses bytes that are not what was announced, and keeps nothing of them", arguments: [
-        ("hellO", 5), ("hell", 5), ("hello!", 5),
-    ])
+    @Test(
+        "refuses bytes that are not what was announced, and keeps nothing of them",
+        arguments: [
+            ("hellO", 5), ("hell", 5), ("hello!", 5),
+        ])
     func wrongBytes(text: String, size: Int64) async throws {
         let scratch = try Scratch()
         let store = try await ImageStore.open(scratch.path)

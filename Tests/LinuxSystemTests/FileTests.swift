@@ -131,7 +131,7 @@ import Testing
         let setUp = """
             cd '\(scratch.path)' && mkdir -p precious/inner doomed/deep/er && echo 1 > precious/file && echo 2 > doomed/deep/file
             ln -s ../precious doomed/link && ln -s '\(scratch.path)/precious' doomed/deep/absolute && ln -s nowhere doomed/broken
-            ln -s precious link && mkfifo doomed/pipe && chmod 000 doomed/deep/file
+            touch "doomed/$(printf 'no\\377text')" && ln -s precious link && mkfifo doomed/pipe && chmod 000 doomed/deep/file
             """
         #expect(try shell(setUp).status == 0)
         try Folder.delete(scratch.path.appending("doomed"))

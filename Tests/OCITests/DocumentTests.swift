@@ -16,21 +16,30 @@ struct DocumentTests {
         #expect(try Document(index, mediaType: MediaType.index).references.isEmpty)
     }
 
-    @Test("that are both, neither, or lie about their type are refused", arguments: [
-        (#"{"schemaVersion":2,"config":D,"layers":[],"manifests":[]}"#, MediaType.manifest),
-        (#"{"schemaVersion":2,"config":D,"layers":[],"manifests":[]}"#, MediaType.index),
-        (#"{"schemaVersion":2}"#, MediaType.manifest),
-        (#"{"schemaVersion":2,"manifests":[]}"#, MediaType.manifest),
-        (#"{"schemaVersion":2,"config":D,"layers":[]}"#, MediaType.index),
-        (#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","config":D,"layers":[]}"#,
-            MediaType.manifest),
-        (#"{"schemaVersion":1,"config":D,"layers":[]}"#, MediaType.manifest),
-        (#"{"schemaVersion":2,"config":D,"layers":[{"mediaType":"x","digest":"sha256:../../x","size":1}]}"#,
-            MediaType.manifest),
-        (#"{"schemaVersion":2,"config":D,"layers":[{"mediaType":"x","digest":"DG","size":-1}]}"#, MediaType.manifest),
-        ("<html>not found</html>", MediaType.manifest),
-        ("", MediaType.index),
-    ])
+    @Test(
+        "that are both, neither, or lie about their type are refused",
+        arguments: [
+            (#"{"schemaVersion":2,"config":D,"layers":[],"manifests":[]}"#, MediaType.manifest),
+            (#"{"schemaVersion":2,"config":D,"layers":[],"manifests":[]}"#, MediaType.index),
+            (#"{"schemaVersion":2}"#, MediaType.manifest),
+            (#"{"schemaVersion":2,"manifests":[]}"#, MediaType.manifest),
+            (#"{"schemaVersion":2,"config":D,"layers":[]}"#, MediaType.index),
+            (
+                #"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","config":D,"layers":[]}"#,
+                MediaType.manifest
+            ),
+            (#"{"schemaVersion":1,"config":D,"layers":[]}"#, MediaType.manifest),
+            (
+                #"{"schemaVersion":2,"config":D,"layers":[{"mediaType":"x","digest":"sha256:../../x","size":1}]}"#,
+                MediaType.manifest
+            ),
+            (
+                #"{"schemaVersion":2,"config":D,"layers":[{"mediaType":"x","digest":"DG","size":-1}]}"#,
+                MediaType.manifest
+            ),
+            ("<html>not found</html>", MediaType.manifest),
+            ("", MediaType.index),
+        ])
     func refused(text: String, mediaType: String) {
         let json = text.replacing("\"DG\"", with: "\"\(Self.digest)\"").replacing("D,", with: "\(Self.descriptor),")
         let failure = #expect(throws: Failure.self) { try Document(Data(json.utf8), mediaType: mediaType) }

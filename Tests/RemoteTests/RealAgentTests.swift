@@ -24,7 +24,7 @@ private enum RealAgent {
     }
 
     static var executable: FilePath? {
-        ProcessInfo.processInfo.environment["SEALER_EXECUTABLE"].map { FilePath($0) }
+        ProcessInfo.processInfo.environment["SEALER_TEST_EXECUTABLE"].map { FilePath($0) }
     }
 
     static func isPossible() async -> Bool {
@@ -56,7 +56,7 @@ private final class CountingTransport: Transport {
 }
 
 @Suite(
-    .enabled("needs SEALER_EXECUTABLE (a static sealer), a Docker engine and the node image") {
+    .enabled("needs SEALER_TEST_EXECUTABLE (a static sealer), a Docker engine and the node image") {
         await RealAgent.isPossible()
     }
 )

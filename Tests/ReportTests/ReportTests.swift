@@ -44,10 +44,12 @@ struct ReportTests {
         #expect(failure?.description == "the sky: waited 20 ms for the moon, in vain")
     }
 
-    @Test("durations are told in words", arguments: [
-        (Duration.milliseconds(850), "850 ms"), (.milliseconds(12_345), "12.3 s"), (.seconds(240), "4 min"),
-        (.seconds(250), "4 min 10 s"),
-    ])
+    @Test(
+        "durations are told in words",
+        arguments: [
+            (Duration.milliseconds(850), "850 ms"), (.milliseconds(12_345), "12.3 s"), (.seconds(240), "4 min"),
+            (.seconds(250), "4 min 10 s"),
+        ])
     func durations(duration: Duration, words: String) {
         #expect(duration.inWords == words)
     }

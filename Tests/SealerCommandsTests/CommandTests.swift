@@ -20,7 +20,9 @@ struct CommandTests {
         var error: String
     }
 
-    private func run(_ arguments: String..., root: FilePath? = nil, environment: [String: String] = [:]) async -> Outcome {
+    private func run(_ arguments: String..., root: FilePath? = nil, environment: [String: String] = [:]) async
+        -> Outcome
+    {
         let output = CapturedOutput()
         let error = CapturedOutput()
         var variables = environment
@@ -37,10 +39,13 @@ struct CommandTests {
         return Outcome(code: code, output: output.text, error: error.text)
     }
 
-    @Test("says its version and helps at every level, with an example for each command", arguments: [
-        [], ["build"], ["images"], ["inspect"], ["pull"], ["tag"], ["rmi"], ["run"], ["apply"], ["clusters"], ["kubeconfig"],
-        ["delete"], ["registry", "serve"], ["node", "agent"],
-    ])
+    @Test(
+        "says its version and helps at every level, with an example for each command",
+        arguments: [
+            [], ["build"], ["images"], ["inspect"], ["pull"], ["tag"], ["rmi"], ["run"], ["apply"], ["clusters"],
+            ["kubeconfig"],
+            ["delete"], ["registry", "serve"], ["node", "agent"],
+        ])
     func help(command: [String]) async {
         let output = CapturedOutput()
         let context = CommandContext(
@@ -54,11 +59,13 @@ struct CommandTests {
         #expect(version.output == "\(SealerCommand.version)\n")
     }
 
-    @Test("answers wrong usage on standard error with 64", arguments: [
-        ["foo"], ["build"], ["build", "--tag"], ["build", "--tag", "A B", "."], ["images", "--output", "xml"],
-        ["build", "--tag", "a", "--build-arg", "x", "."], ["build", "--tag", "a", "--platform", "x", "."],
-        ["registry", "serve", "--listen", "nowhere"], ["run", "a", "--provider", "moon"],
-    ])
+    @Test(
+        "answers wrong usage on standard error with 64",
+        arguments: [
+            ["foo"], ["build"], ["build", "--tag"], ["build", "--tag", "A B", "."], ["images", "--output", "xml"],
+            ["build", "--tag", "a", "--build-arg", "x", "."], ["build", "--tag", "a", "--platform", "x", "."],
+            ["registry", "serve", "--listen", "nowhere"], ["run", "a", "--provider", "moon"],
+        ])
     func usage(arguments: [String]) async throws {
         let scratch = try Scratch()
         let error = CapturedOutput()
@@ -85,7 +92,8 @@ struct CommandTests {
         let scratch = try Scratch()
         let context = scratch.path.appending("context")
         try Folder.make(context.appending("etc"))
-        try AtomicFile.write(Array("FROM scratch\nLABEL a=b\nCOPY etc etc\nCMD echo hi\n".utf8), to: context.appending("Kubefile"))
+        try AtomicFile.write(
+            Array("FROM scratch\nLABEL a=b\nCOPY etc etc\nCMD echo hi\n".utf8), to: context.appending("Kubefile"))
         try AtomicFile.write(Array("x".utf8), to: context.appending("etc/x"))
         let root = scratch.path.appending("root")
         let built = await run("build", "--tag", "shop:1", context.string, root: root)
@@ -115,10 +123,12 @@ struct CommandTests {
         for line in 2...5 { #expect(outcome.error.contains("Kubefile:\(line):"), "\(outcome.error)") }
     }
 
-    @Test("names what is not there, with 66", arguments: [
-        ["inspect", "ghost:1"], ["tag", "ghost:1", "b"], ["rmi", "ghost:1"], ["kubeconfig", "--name", "ghost"],
-        ["build", "--tag", "a", "/nowhere"], ["apply", "--file", "/nowhere"],
-    ])
+    @Test(
+        "names what is not there, with 66",
+        arguments: [
+            ["inspect", "ghost:1"], ["tag", "ghost:1", "b"], ["rmi", "ghost:1"], ["kubeconfig", "--name", "ghost"],
+            ["build", "--tag", "a", "/nowhere"], ["apply", "--file", "/nowhere"],
+        ])
     func missing(arguments: [String]) async throws {
         let scratch = try Scratch()
         let error = CapturedOutput()
@@ -134,7 +144,8 @@ struct CommandTests {
     func noDocker() async throws {
         let scratch = try Scratch()
         let outcome = await run(
-            "delete", "--name", "demo", root: scratch.path, environment: ["DOCKER_HOST": "unix://\(scratch.path)/no.sock"])
+            "delete", "--name", "demo", root: scratch.path,
+            environment: ["DOCKER_HOST": "unix://\(scratch.path)/no.sock"])
         #expect(outcome.code == 69, "\(outcome.error)")
         #expect(outcome.error.contains("\(scratch.path)/no.sock"))
         #expect(await run("delete", "--name", "../../etc", root: scratch.path).code == 65)

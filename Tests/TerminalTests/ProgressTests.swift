@@ -275,6 +275,6 @@ import Testing
         let lines = terminal.lines
         #expect(lines.count == 9)
         #expect(lines.last == "END")
-        #expect(lines.dropLast().allSatisfy { $0.hasPrefix("✓ step ") && $0.hasSuffix("ms") })
+        #expect(lines.dropLast().allSatisfy { $0.hasPrefix("✓ step ") && $0.hasSuffix("s") })
     }
 }

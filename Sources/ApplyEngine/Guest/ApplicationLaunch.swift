@@ -49,7 +49,8 @@ struct ApplicationLaunch {
         variables["KUBECONFIG"] = "/etc/kubernetes/admin.conf"
         // The rootfs' own programs first: they are of the image's versions.
         variables["PATH"] = "\(rootfs)/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-        return RemoteCommand(["/bin/bash", "-euo", "pipefail", "-c", text], environment: variables, workingDirectory: rootfs)
+        return RemoteCommand(
+            ["/bin/bash", "-euo", "pipefail", "-c", text], environment: variables, workingDirectory: rootfs)
     }
 
     /// What starts an application that brings no commands of its own. Repeating it does no harm.

@@ -77,7 +77,7 @@ public struct LiteBuilder: Sendable {
         let session = try await store.session()
         defer { session.end() }
         let document = try await read(request.kubefile)
-        for warning in document.warnings { progress.send(.warning(warning.description)) }
+        for warning in document.warnings { progress.send(.warning(warning.withoutSeverity)) }
         let baseName = try document.expandBase(buildArguments: request.arguments)
         let base = try await base(named: baseName, document: document, platform: request.platform)
         let kubefile = try document.expand(
@@ -130,7 +130,10 @@ public struct LiteBuilder: Sendable {
             throw document.mistake(error.what, at: name.position)
         }
         if try await store.resolve(reference) == nil {
-            try await store.tag(source.pullClusterImage(reference), as: reference)
+            let descriptor = try await source.pullClusterImage(reference)
+            // Only a ClusterImage gets a name here; another image would only be found out at the next build.
+            _ = try await store.clusterImage(descriptor, named: reference.familiar, platform: platform)
+            try await store.tag(descriptor, as: reference)
         }
         return try await store.clusterImage(reference, platform: platform)
     }
@@ -188,7 +191,7 @@ public struct LiteBuilder: Sendable {
                 let helm = try await HelmLocation(store: store)
                     .find(given: helm, plans: plans, base: base, scratch: folder)
                 let discovery = try await ImageDiscovery().discover(in: stage.root, helm: helm)
-                for warning in discovery.warnings { progress.send(.warning(warning.description)) }
+                for warning in discovery.warnings { progress.send(.warning(warning.withoutSeverity)) }
                 step.advance(Int64(discovery.images.count), of: Int64(discovery.images.count), unit: .items)
                 try await BlockingPool.shared.run { try Folder.delete(folder) }
                 return discovery

@@ -50,4 +50,18 @@ int sealer_disk_space(const char *path, uint64_t *available, uint64_t *total);
 extern const unsigned int sealer_s_ifmt, sealer_s_ifreg, sealer_s_ifdir, sealer_s_iflnk, sealer_s_ifchr, sealer_s_ifblk,
     sealer_s_ififo, sealer_s_ifsock;
 
+/// A queue of work with up to `width` threads of its own; width 1 runs its work one after the other, in order.
+typedef struct sealer_pool sealer_pool;
+sealer_pool *sealer_pool_create(unsigned width);
+/// Hands work over; `run` is called once, on a thread of the pool.
+void sealer_pool_submit(sealer_pool *pool, void (*run)(void *context), void *context);
+/// Says that no more work comes: the threads end, and the pool is freed, when all work is done.
+void sealer_pool_close(sealer_pool *pool);
+
+/// Calls `run` once after the time has passed, on the thread of all timers: it must be short.
+void sealer_timer_start(uint64_t nanoseconds, void (*run)(void *context), void *context);
+
+/// Has all of Swift's tasks run on one thread; to be called before the first task is made.
+void sealer_run_tasks_on_one_thread(void);
+
 #endif

@@ -1,4 +1,5 @@
 import ApplyEngine
+import ClusterRuntime
 import DockerEngine
 import FoundationEssentials
 import ImageStore
@@ -18,6 +19,7 @@ struct ClusterEngine {
             state: try context.root(root),
             infra: ContainerProvider(docker),
             connector: try await AgentConnector(executable: context.executable),
+            makeRuntime: { try Kubeadm($0) },
             progress: progress
         )
     }

@@ -150,10 +150,8 @@ struct ClusterRun {
         let recorded = RecordedProgress()
         let running = try await context.withProgress(progress) { display in
             let sink = CombinedProgress([display, recorded])
-            return try await Interruption.cancelling { [context, root] in
-                let engine = try await ClusterEngine.make(context: context, root: root, progress: sink)
-                return try await engine.run(cluster)
-            }
+            let engine = try await ClusterEngine.make(context: context, root: root, progress: sink)
+            return try await engine.run(cluster)
         }
         let report = Report(
             name: running.name,
@@ -165,12 +163,13 @@ struct ClusterRun {
         )
         try context.print(report, as: output) {
             let addresses = report.nodes.map { "\($0.name) \($0.address)" }.joined(separator: ", ")
-            return (recorded.times.table.lines + [
-                "",
-                "cluster \(report.name) runs: \(addresses)",
-                "use it:    export KUBECONFIG=\(report.kubeconfig)",
-                "remove it: sealer delete --name \(report.name)",
-            ]).joined(separator: "\n")
+            return
+                (recorded.times.table.lines + [
+                    "",
+                    "cluster \(report.name) runs: \(addresses)",
+                    "use it:    export KUBECONFIG=\(report.kubeconfig)",
+                    "remove it: sealer delete --name \(report.name)",
+                ]).joined(separator: "\n")
         }
     }
 }

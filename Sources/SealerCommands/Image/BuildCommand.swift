@@ -26,10 +26,14 @@ struct BuildCommand: ContextCommand {
     @Option(name: .shortAndLong, help: ArgumentHelp("The Kubefile. (default: CONTEXT/Kubefile)", valueName: "path"))
     var file: String?
 
-    @Option(name: .customLong("build-arg"), help: ArgumentHelp("A value for an ARG; may be repeated.", valueName: "name=value"))
+    @Option(
+        name: .customLong("build-arg"),
+        help: ArgumentHelp("A value for an ARG; may be repeated.", valueName: "name=value"))
     var buildArguments: [String] = []
 
-    @Option(help: ArgumentHelp("What the image is for, such as linux/amd64. (default: this machine's)", valueName: "platform"))
+    @Option(
+        help: ArgumentHelp(
+            "What the image is for, such as linux/amd64. (default: this machine's)", valueName: "platform"))
     var platform: String?
 
     @OptionGroup var rootOptions: RootOptions

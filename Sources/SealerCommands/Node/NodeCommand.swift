@@ -25,6 +25,9 @@ struct NodeAgentCommand: ContextCommand {
     @Option(help: ArgumentHelp("The node's image store.", valueName: "folder"))
     var store: String = "/var/lib/sealer/store"
 
+    // It ends when its input does, and ends what it runs then.
+    var handlesSignals: Bool { true }
+
     func run(in context: CommandContext) async throws {
         try await AgentServer.serveStandardStreams(store: FilePath(store))
     }

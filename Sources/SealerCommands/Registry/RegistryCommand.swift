@@ -36,6 +36,8 @@ struct RegistryServeCommand: ContextCommand {
 
     @OptionGroup var rootOptions: RootOptions
 
+    var handlesSignals: Bool { true }
+
     func run(in context: CommandContext) async throws {
         guard let colon = listen.lastIndex(of: ":"), let port = Int(listen[listen.index(after: colon)...]),
             (0...65535).contains(port)
@@ -46,7 +48,8 @@ struct RegistryServeCommand: ContextCommand {
         configuration.host = String(listen[..<colon])
         configuration.port = port
         switch (tlsCert, tlsKey) {
-        case (let certificate?, let key?): configuration.tls = .init(certificate: FilePath(certificate), key: FilePath(key))
+        case (let certificate?, let key?):
+            configuration.tls = .init(certificate: FilePath(certificate), key: FilePath(key))
         case (nil, nil): break
         default: throw Failure(.usage, "--tls-cert and --tls-key go together")
         }
