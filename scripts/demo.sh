@@ -56,5 +56,5 @@ ask_kubernetes get pods --all-namespaces -o wide
 printf '\nThe Service says\n  %s\n' "$(ask_service)"
 printf '\nTimes\n'
 printf '  %s\n' "${times[@]}"
-printf '\nkubectl --kubeconfig %s get pods   asks the cluster\n' "$kubeconfig"
+printf '\n%s --kubeconfig %s get pods   asks the cluster\n' "$kubernetes_binaries/kubectl" "$kubeconfig"
 printf 'DOCKER_HOST=%s %s delete --name %s   deletes it\n' "$DOCKER_HOST" "$sealer" "$cluster"
