@@ -87,7 +87,9 @@ let package = Package(
         )
         // Hosts.
         + room("DockerEngine", ["LinuxSystem", "Report", nioCore, nioPosix, nioHTTP1, systemPackage])
-        + room("Remote", ["DockerEngine", "LinuxSystem", "OCI", "Report", subprocess, systemPackage])
+        + room(
+            "Remote", ["DockerEngine", "LinuxSystem", "OCI", "Report", subprocess, systemPackage],
+            testDependencies: ["ImageStore"])
         + room(
             "NodeAgent",
             [
@@ -101,7 +103,7 @@ let package = Package(
             "BuildEngine",
             ["Archive", "ImageStore", "Kubefile", "LinuxSystem", "OCI", "Report", "YAML", subprocess, systemPackage]
         )
-        + room("Distribution", ["ImageStore", "OCI", "Remote", "Report"])
+        + room("Distribution", ["ImageStore", "OCI", "Remote", "Report"], testDependencies: [systemPackage])
         + room(
             "ClusterRuntime",
             ["Clusterfile", "Remote", "Report", asn1, crypto, x509, systemPackage],
@@ -117,7 +119,7 @@ let package = Package(
             ]
         )
         // What people touch.
-        + room("Terminal", ["Report"])
+        + room("Terminal", ["Report"], testDependencies: [systemPackage])
         + room(
             "SealerCommands",
             [

@@ -1,11 +1,12 @@
 import FoundationEssentials
+import TestSupport
 import Testing
 
 @testable import Remote
 
 @Suite struct CommandOutputTests {
     @Test(arguments: 0..<50) func findsLinesWhereverTheBytesAreCut(_ seed: UInt64) {
-        var random = SeededGenerator(seed)
+        var random = SeededGenerator(seed: seed)
         let expected = (0..<30).map { _ in
             String(repeating: "ä", count: Int.random(in: 0..<50, using: &random)) + "x"
         }

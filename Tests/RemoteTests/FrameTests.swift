@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Report
+import TestSupport
 import Testing
 
 @testable import Remote
@@ -28,7 +29,7 @@ import Testing
     }
 
     @Test(arguments: 0..<60) func comeBackWhereverTheyAreCut(_ seed: UInt64) throws {
-        var random = SeededGenerator(seed)
+        var random = SeededGenerator(seed: seed)
         let frames = Self.frames(&random)
         let wire = try frames.reduce(into: Data()) { $0.append(try $1.encoded()) }
         let result = try Self.decode(wire, &random)
@@ -37,7 +38,7 @@ import Testing
     }
 
     @Test(arguments: 0..<200) func damageIsAnErrorAndNoCrash(_ seed: UInt64) throws {
-        var random = SeededGenerator(seed)
+        var random = SeededGenerator(seed: seed)
         var wire = try Self.frames(&random).reduce(into: Data()) { $0.append(try $1.encoded()) }
         for _ in 0..<Int.random(in: 1...4, using: &random) {
             let place = Int.random(in: 0..<wire.count, using: &random)

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Report
+import TestSupport
 import Testing
 
 @testable import Remote
@@ -79,7 +80,7 @@ import Testing
     /// Bytes of several streams go from the operator to an agent that takes them at random: all arrive, none is sent without
     /// credit, and what is under way never exceeds the window.
     @Test(arguments: 0..<40) func creditBoundsWhatIsUnderWay(_ seed: UInt64) throws {
-        var random = SeededGenerator(seed)
+        var random = SeededGenerator(seed: seed)
         var operatorEnd = LinkState(.operator)
         var agentEnd = LinkState(.agent)
         let ids = [try operatorEnd.open(), try operatorEnd.open(), try operatorEnd.open()]

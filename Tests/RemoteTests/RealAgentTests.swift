@@ -1,6 +1,7 @@
 import DockerEngine
 import FoundationEssentials
 import Glibc
+import ImageStore
 import LinuxSystem
 import OCI
 import Report
@@ -79,7 +80,7 @@ struct RealAgentTests {
 
     private static func check(_ client: DockerClient, _ name: String) async throws {
         let executable = try #require(RealAgent.executable)
-        let digest = Digest(sha256Of: try readFile(executable, limit: 1 << 30))
+        let digest = Digest.of(try readFile(executable, limit: 1 << 30))
         let transport = CountingTransport(DockerTransport(client, container: name, host: name))
         let connect = { @Sendable in
             try await AgentHost.connect(over: transport, executable: executable, executableDigest: digest)
@@ -130,7 +131,7 @@ struct RealAgentTests {
         let file = scratch.path.appending("blob")
         let content = Data(repeating: 0x5a, count: 100_000_000)
         try AtomicFile.write(content, to: file)
-        let blob = Descriptor(mediaType: MediaType.layer, digest: Digest(sha256Of: content), size: Int64(content.count))
+        let blob = Descriptor(mediaType: MediaType.layer, digest: Digest.of(content), size: Int64(content.count))
         let start = ContinuousClock.now
         try await host.send(blob, from: file) { _ in }
         let seconds = (ContinuousClock.now - start) / .seconds(1)
