@@ -77,8 +77,9 @@ struct KubeconfigCommand: ContextCommand {
     func run(in context: CommandContext) async throws {
         try Cluster.checkName(name)
         let folder = ClusterFolder(state: try context.root(rootOptions.root), cluster: name)
-        let exists = try await BlockingPool.shared.run { (try? readFile(folder.kubeconfig)) != nil }
-        guard exists else {
+        do {
+            _ = try await BlockingPool.shared.run { try readFile(folder.kubeconfig) }
+        } catch let failure as Failure where failure.kind == .notFound {
             throw Failure(
                 .notFound,
                 "there is no kubeconfig of a cluster of that name",
