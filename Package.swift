@@ -61,10 +61,10 @@ let package = Package(
             dependencies: ["LinuxSystem", "OCI", "TestSupport", subprocess, systemPackage],
             swiftSettings: settings
         ),
-        .executableTarget(name: "sealer", dependencies: ["CLinux", "SealerCommands"], swiftSettings: settings),
+        .executableTarget(name: "sealer", dependencies: ["SealerCommands"], swiftSettings: settings),
     ]
         // Values.
-        + room("Report", ["CLinux"])
+        + room("Report", [])
         + room("OCI", ["Report"])
         + room("YAML", ["CYAML", "Report"])
         + room("Kubefile", ["Report"])

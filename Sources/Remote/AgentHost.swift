@@ -68,11 +68,10 @@ public final class AgentHost: Host {
     ) async throws -> Result {
         var agentHasSpoken = false
         do {
-            let stream = try link.open()
+            let stream = try await link.open(request)
             let replies = RemainingReplies(stream, host: name)
             defer { stream.close() }
             do {
-                try await stream.send(request)
                 return try await body(stream, replies)
             } catch {
                 agentHasSpoken = replies.hasEnded

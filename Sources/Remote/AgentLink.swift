@@ -92,13 +92,26 @@ package final class AgentLink: Sendable {
     /// Whether nothing more is read.
     var hasEnded: Bool { state.withLock { $0.hasEnded } }
 
-    /// Opens a stream at the operator's end.
-    func open() throws -> LinkStream {
-        let id = try state.withLock { state in
-            if let death = state.death { throw death }
-            return try state.rules.open()
+    /// Opens a stream at the operator's end by sending its request.
+    ///
+    /// The stream gets its number in the turn to send, so that requests arrive in the order of their numbers: that is how the
+    /// agent tells a new stream from one that has ended.
+    func open(_ request: some Encodable & Sendable) async throws -> LinkStream {
+        let payload = try AgentProtocol.encode(request)
+        return try await turn.take {
+            let id = try self.state.withLock { state in
+                if let death = state.death { throw death }
+                return try state.rules.open()
+            }
+            let stream = self.stream(id)
+            do {
+                try await self.write(Frame(.message, stream: id, payload: payload).encoded())
+            } catch {
+                stream.close()
+                throw error
+            }
+            return stream
         }
-        return stream(id)
     }
 
     private func stream(_ id: UInt32) -> LinkStream {
@@ -117,15 +130,18 @@ package final class AgentLink: Sendable {
     /// Sends one frame, after those whose turn came before.
     func send(_ frame: Frame) async throws {
         let bytes = try frame.encoded()
-        try await turn.take {
-            if let death = self.death { throw death }
-            do {
-                try await self.channel.write(bytes)
-            } catch {
-                // What of the frame went out is unknown, so nothing more may follow.
-                self.die(error)
-                throw error
-            }
+        try await turn.take { try await self.write(bytes) }
+    }
+
+    /// Writes a frame; only in one's turn.
+    private func write(_ frame: Data) async throws {
+        if let death { throw death }
+        do {
+            try await channel.write(frame)
+        } catch {
+            // What of the frame went out is unknown, so nothing more may follow.
+            die(error)
+            throw error
         }
     }
 
@@ -254,7 +270,7 @@ private final class SendTurn: Sendable {
 
     private let state = Mutex(State())
 
-    func take(_ work: @Sendable () async throws -> Void) async rethrows {
+    func take<Result: Sendable>(_ work: @Sendable () async throws -> Result) async rethrows -> Result {
         await withCheckedContinuation { continuation in
             let isFree = state.withLock { state in
                 guard state.isTaken else {
@@ -276,6 +292,6 @@ private final class SendTurn: Sendable {
             }
             next?.resume()
         }
-        try await work()
+        return try await work()
     }
 }

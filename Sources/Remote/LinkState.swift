@@ -105,8 +105,13 @@ struct LinkState: Sendable {
     }
 
     private mutating func receiveForUnknown(_ frame: Frame) throws -> Arrival {
-        // A stream that has ended here may still have frames under way.
-        if frame.stream > 0, frame.stream <= newest { return .nothing }
+        // A stream that has ended here may still have frames under way; a request is none of them, and must never be lost.
+        if frame.stream > 0, frame.stream <= newest {
+            guard role == .operator || frame.kind != .message else {
+                throw broken("the request on stream \(frame.stream) came after that on stream \(newest)")
+            }
+            return .nothing
+        }
         guard role == .agent, frame.kind == .message, frame.stream > newest else {
             throw broken("a frame came for stream \(frame.stream), which nobody opened")
         }

@@ -1,4 +1,3 @@
-import CLinux
 import Glibc
 import SealerCommands
 
@@ -8,7 +7,6 @@ import SealerCommands
 enum Main {
     static func main() {
         signal(SIGPIPE, SIG_IGN)
-        sealer_run_tasks_on_one_thread()
         Task.detached {
             exit(await SealerCommand.execute(CommandLine.arguments, in: .live()))
         }

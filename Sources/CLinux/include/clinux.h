@@ -58,10 +58,4 @@ void sealer_pool_submit(sealer_pool *pool, void (*run)(void *context), void *con
 /// Says that no more work comes: the threads end, and the pool is freed, when all work is done.
 void sealer_pool_close(sealer_pool *pool);
 
-/// Calls `run` once after the time has passed, on the thread of all timers: it must be short.
-void sealer_timer_start(uint64_t nanoseconds, void (*run)(void *context), void *context);
-
-/// Has all of Swift's tasks run on one thread; to be called before the first task is made.
-void sealer_run_tasks_on_one_thread(void);
-
 #endif
