@@ -92,13 +92,13 @@ public struct Engine: Sendable {
     }
 
     private func claim(_ folder: ClusterFolder, _ cluster: Cluster) async throws {
-        let existing = try await infra.hosts(of: cluster.name)
+        let existing = try await infra.contents(of: cluster.name)
         try await BlockingPool.shared.run {
             guard !folder.exists, existing.isEmpty else {
                 throw Failure(
                     .conflict,
                     "there is a cluster of that name already"
-                        + (existing.isEmpty ? "" : ", with the hosts \(existing.map(\.name).joined(separator: ", "))"),
+                        + (existing.isEmpty ? "" : ": \(existing.joined(separator: ", "))"),
                     at: cluster.name,
                     remedy: "take another --name, or remove it: sealer delete --name \(cluster.name)"
                 )

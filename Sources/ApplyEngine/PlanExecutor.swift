@@ -75,7 +75,7 @@ public struct PlanExecutor: Sendable {
         } catch {
             do {
                 // In a task of its own: this one may be cancelled, and the failure must be recorded all the same.
-                try await Task { try await journal.write(.failed(String(describing: error)), step) }.value
+                try await Task { try await journal.write(.failed(Failure.words(of: error)), step) }.value
                 return error
             } catch let second {
                 return Failure.several("a step and the journal failed", [error, second])

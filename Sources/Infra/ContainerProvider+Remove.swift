@@ -24,7 +24,7 @@ extension ContainerProvider {
     }
 
     /// Everything that carries the cluster's label, in an order in which it can be removed.
-    private func things(of cluster: String) async throws -> [MadeThings.Thing] {
+    func things(of cluster: String) async throws -> [MadeThings.Thing] {
         let label = "\(ClusterLabel.cluster)=\(cluster)"
         return try await engine.containers(label: label).map { .container($0.name) }.sorted { "\($0)" < "\($1)" }
             + engine.volumes(label: label).map { .volume($0.name) }.sorted { "\($0)" < "\($1)" }

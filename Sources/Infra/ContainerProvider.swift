@@ -14,19 +14,10 @@ public struct ContainerProvider: InfraProvider {
         self.engine = engine
     }
 
-    /// The hosts of a cluster that are up.
-    public func hosts(of cluster: String) async throws -> [ProvisionedHost] {
+    /// Every container, volume and network that carries the cluster's label.
+    public func contents(of cluster: String) async throws -> [String] {
         try HostsRequest.validate(cluster: cluster)
-        let containers = try await engine.containers(label: "\(ClusterLabel.cluster)=\(cluster)")
-        var hosts: [ProvisionedHost] = []
-        for container in containers where container.state == "running" {
-            guard let role = container.labels[ClusterLabel.role].flatMap(HostRole.init(rawValue:)),
-                let index = container.labels[ClusterLabel.index].flatMap({ Int($0) })
-            else { continue }
-            hosts.append(
-                try await host(NodePlan(cluster: cluster, role: role, index: index), container: container.name))
-        }
-        return hosts.sorted { ($0.role == .master ? 0 : 1, $0.index) < ($1.role == .master ? 0 : 1, $1.index) }
+        return try await things(of: cluster).map(\.description)
     }
 
     /// The host that a running container is.

@@ -9,8 +9,8 @@ public protocol InfraProvider: Sendable {
     /// - Throws: after taking back what this very call had made; the failure says what could not be taken back.
     func provision(_ request: HostsRequest, progress: any ProgressSink) async throws -> [ProvisionedHost]
 
-    /// The hosts of a cluster that are up.
-    func hosts(of cluster: String) async throws -> [ProvisionedHost]
+    /// What there is of a cluster, running or not, each thing named for people; empty when there is no such cluster.
+    func contents(of cluster: String) async throws -> [String]
 
     /// Removes all that belongs to a cluster, and looks whether it is gone.
     ///

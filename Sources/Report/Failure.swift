@@ -86,6 +86,11 @@ public struct Failure: Error, Sendable {
         let kind = (failures.first as? Failure)?.kind ?? .software
         return Failure(kind, what, causes: failures)
     }
+
+    /// What any error says to people; a cancelled task has no words of its own.
+    public static func words(of error: any Error) -> String {
+        error is CancellationError ? "interrupted" : String(describing: error)
+    }
 }
 
 extension Failure: CustomStringConvertible {
@@ -93,7 +98,7 @@ extension Failure: CustomStringConvertible {
     public var description: String {
         var text = place.map { "\($0): \(what)" } ?? what
         for cause in causes {
-            let lines = String(describing: cause).split(separator: "\n", omittingEmptySubsequences: false)
+            let lines = Self.words(of: cause).split(separator: "\n", omittingEmptySubsequences: false)
             for line in lines { text += "\n  \(line)" }
         }
         if let remedy { text += "\n  next: \(remedy)" }

@@ -86,7 +86,7 @@ extension ProgressSink {
             send(.finished(id, detail: nil))
             return result
         } catch {
-            send(.failed(id, message: String(describing: error)))
+            send(.failed(id, message: Failure.words(of: error)))
             throw error
         }
     }

@@ -75,7 +75,7 @@ public struct SealerCommand: AsyncParsableCommand {
             return 0
         } catch {
             // Names in it may come from strangers' archives. Diagnostics keep the form FILE:LINE:COLUMN from the first on.
-            let text = TerminalText.block(describe(error))
+            let text = TerminalText.block(Failure.words(of: error))
             context.writeError(error is InvalidText ? text : "sealer: \(text)")
             return exitCode(of: error)
         }
@@ -86,10 +86,6 @@ public struct SealerCommand: AsyncParsableCommand {
         let text = fullMessage(for: error)
         if code == 0 { context.write(text) } else if !text.isEmpty { context.writeError(text) }
         return code
-    }
-
-    private static func describe(_ error: any Error) -> String {
-        error is CancellationError ? "interrupted" : String(describing: error)
     }
 
     static func exitCode(of error: any Error) -> Int32 {

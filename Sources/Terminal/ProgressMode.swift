@@ -9,7 +9,7 @@ public enum ProgressMode: String, Sendable, CaseIterable {
     case plain
     /// One line for each running step, redrawn as it goes on.
     case live
-    /// Nothing.
+    /// Nothing but warnings.
     case none
 
     /// Makes what shows progress in this mode.
@@ -22,7 +22,7 @@ public enum ProgressMode: String, Sendable, CaseIterable {
         switch resolved(isTerminal: isatty(descriptor) == 1, environment: environment) {
         case .live: return LiveProgress(terminal, style: TerminalStyle(environment: environment))
         case .plain, .auto: return PlainProgress(terminal)
-        case .none: return NoProgress()
+        case .none: return WarningsOnly(PlainProgress(terminal))
         }
     }
 
@@ -44,10 +44,19 @@ public protocol ProgressDisplay: ProgressSink {
     func finish()
 }
 
-/// Shows nothing.
-struct NoProgress: ProgressDisplay {
-    func send(_ event: ProgressEvent) {}
-    func finish() {}
+/// Shows warnings and drops the rest: what the user should know is no progress.
+struct WarningsOnly: ProgressDisplay {
+    private let display: PlainProgress
+
+    init(_ display: PlainProgress) {
+        self.display = display
+    }
+
+    func send(_ event: ProgressEvent) {
+        if case .warning = event { display.send(event) }
+    }
+
+    func finish() { display.finish() }
 }
 
 /// Passes progress on to several sinks.

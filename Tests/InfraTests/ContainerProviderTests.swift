@@ -27,8 +27,11 @@ import Testing
         #expect(hosts.map(\.role) == [.master, .node, .node])
         #expect(hosts.allSatisfy { $0.address == "172.18.0.2" && $0.transport.host == $0.name })
         #expect(engine.state.withLock { $0.volumes.count } == 9)
-        #expect(try await provider.hosts(of: "demo").map(\.name) == hosts.map(\.name))
-        #expect(try await provider.hosts(of: "other").isEmpty)
+        // A container that does not run is still there.
+        engine.state.withLock { $0.containers["demo-node-0"]?.state = "exited" }
+        let contents = try await provider.contents(of: "demo")
+        #expect(contents.count == 3 + 9 + 1 && contents.contains("container demo-node-0"))
+        #expect(try await provider.contents(of: "other").isEmpty)
         // Another cluster's things stay.
         _ = try await provider.provision(
             HostsRequest(cluster: "other", masters: 1, nodes: 0, image: "node"), progress: SilentProgress())

@@ -17,6 +17,12 @@ struct ReportTests {
         )
     }
 
+    @Test("a cancelled piece of work is called interrupted, not by a type's name")
+    func cancellation() {
+        let failure = Failure(.commandFailed, "2 steps failed", causes: [CancellationError()])
+        #expect(failure.description == "2 steps failed\n  interrupted")
+    }
+
     @Test("every kind of failure has an exit code of its own")
     func exitCodes() {
         let codes = Failure.Kind.allCases.map(\.exitCode)

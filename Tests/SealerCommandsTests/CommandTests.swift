@@ -44,7 +44,7 @@ struct CommandTests {
         arguments: [
             [], ["build"], ["images"], ["inspect"], ["pull"], ["tag"], ["rmi"], ["run"], ["apply"], ["clusters"],
             ["kubeconfig"],
-            ["delete"], ["registry", "serve"], ["node", "agent"],
+            ["delete"], ["registry"], ["registry", "serve"], ["node"], ["node", "agent"],
         ])
     func help(command: [String]) async {
         let output = CapturedOutput()

@@ -10,6 +10,18 @@ import Testing
 @Suite struct ProgressTests {
     let plainStyle = TerminalStyle(hasColor: false)
 
+    @Test func noProgressStillShowsWarnings() {
+        let terminal = FakeTerminal(columns: 80)
+        let display = WarningsOnly(PlainProgress(terminal))
+        let step = StepID()
+        display.send(.started(step, title: "pull nginx", host: nil))
+        display.send(.warning("a mirror has wrong bytes"))
+        display.send(.finished(step, detail: nil))
+        display.finish()
+        #expect(terminal.lines.count == 1)
+        #expect(terminal.lines.first?.hasSuffix("warning: a mirror has wrong bytes") == true)
+    }
+
     // MARK: Frames
 
     @Test func aFrameShowsWhatRuns() {

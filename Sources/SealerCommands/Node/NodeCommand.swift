@@ -6,6 +6,10 @@ struct NodeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "node",
         abstract: "What sealer does on a node of a cluster.",
+        discussion: """
+            Example:
+              sealer node agent --store /var/lib/sealer/store
+            """,
         subcommands: [NodeAgentCommand.self]
     )
 }

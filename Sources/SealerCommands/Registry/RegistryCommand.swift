@@ -10,6 +10,10 @@ struct RegistryCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "registry",
         abstract: "Serve the store's images to container runtimes.",
+        discussion: """
+            Example:
+              sealer registry serve --listen 127.0.0.1:5000
+            """,
         subcommands: [RegistryServeCommand.self]
     )
 }
