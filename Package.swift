@@ -73,6 +73,7 @@ let package = Package(
         + room("LinuxSystem", ["CLinux", "Report", systemPackage])
         + room("Archive", ["CLinux", "CZlib", "CZstd", "LinuxSystem", "Report", systemPackage])
         + room("ImageStore", ["LinuxSystem", "OCI", "Report", crypto, systemPackage])
+        + room("ImageTree", ["Archive", "ImageStore", "LinuxSystem", "OCI", "Report", systemPackage])
         // Bytes over the network.
         + room(
             "RegistryClient",
@@ -93,8 +94,8 @@ let package = Package(
         + room(
             "NodeAgent",
             [
-                "Archive", "ImageStore", "LinuxSystem", "OCI", "RegistryClient", "Remote", "Report", crypto,
-                systemPackage,
+                "Archive", "ImageStore", "ImageTree", "LinuxSystem", "OCI", "RegistryClient", "Remote", "Report",
+                crypto, systemPackage,
             ]
         )
         + room("Infra", ["DockerEngine", "LinuxSystem", "Remote", "Report", systemPackage])
@@ -124,9 +125,8 @@ let package = Package(
             "SealerCommands",
             [
                 "ApplyEngine", "BuildEngine", "ClusterRuntime", "Clusterfile", "DockerEngine", "ImageStore", "Infra",
-                "LinuxSystem",
-                "NodeAgent", "OCI", "RegistryClient", "RegistryServer", "Remote", "Report", "Terminal", argumentParser,
-                systemPackage,
+                "ImageTree", "LinuxSystem", "NodeAgent", "OCI", "RegistryClient", "RegistryServer", "Remote",
+                "Report", "Terminal", argumentParser, systemPackage,
             ]
         ),
     swiftLanguageModes: [.v6]

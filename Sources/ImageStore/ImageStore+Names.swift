@@ -68,27 +68,48 @@ extension ImageStore {
     /// - Returns: the descriptor that had the name before, if another one did.
     @discardableResult
     public func tag(_ descriptor: Descriptor, as reference: Reference) async throws -> Descriptor? {
-        guard try await size(of: descriptor.digest) == descriptor.size else {
-            throw Failure(
-                .software, "cannot name \(descriptor.digest) \(reference): it is not in the store", at: root.string)
+        try await tag([(descriptor, reference)]).first?.previous
+    }
+
+    /// Gives several pieces of content their names in one step: whoever reads the list sees all of the new names or none.
+    ///
+    /// - Returns: the names that stood for something else before, with what that was.
+    @discardableResult
+    public func tag(
+        _ images: [(descriptor: Descriptor, reference: Reference)]
+    ) async throws -> [(reference: Reference, previous: Descriptor)] {
+        for (descriptor, reference) in images {
+            guard try await size(of: descriptor.digest) == descriptor.size else {
+                throw Failure(
+                    .software, "cannot name \(descriptor.digest) \(reference): it is not in the store", at: root.string)
+            }
         }
         return try await changeIndex { index in
-            var entry = descriptor
-            entry.annotations = [
-                AnnotationKey.refName: reference.description,
-                AnnotationKey.storedAt: Date.now.ISO8601Format(),
-            ]
-            let old = index.manifests.firstIndex { $0.annotations?[AnnotationKey.refName] == reference.description }
-            guard let old else {
-                index.manifests.append(entry)
-                index.manifests.sort { Self.sortKey($0) < Self.sortKey($1) }
-                return nil
+            let replaced = images.compactMap { descriptor, reference in
+                Self.put(descriptor, as: reference, into: &index).map { (reference: reference, previous: $0) }
             }
-            let previous = index.manifests[old]
-            guard previous.digest != entry.digest else { return nil }
-            index.manifests[old] = entry
-            return previous
+            index.manifests.sort { Self.sortKey($0) < Self.sortKey($1) }
+            return replaced
         }
+    }
+
+    private static func put(_ descriptor: Descriptor, as reference: Reference, into index: inout ImageIndex)
+        -> Descriptor?
+    {
+        var entry = descriptor
+        entry.annotations = [
+            AnnotationKey.refName: reference.description,
+            AnnotationKey.storedAt: Date.now.ISO8601Format(),
+        ]
+        let old = index.manifests.firstIndex { $0.annotations?[AnnotationKey.refName] == reference.description }
+        guard let old else {
+            index.manifests.append(entry)
+            return nil
+        }
+        let previous = index.manifests[old]
+        guard previous.digest != entry.digest else { return nil }
+        index.manifests[old] = entry
+        return previous
     }
 
     /// Takes a name away; the content stays until the next `collectGarbage`.
@@ -140,72 +161,29 @@ extension ImageStore {
         }
     }
 
-    // MARK: - Garbage
-
-    /// What a collection of garbage deleted.
-    public struct Collected: Sendable, Codable, Hashable {
-        /// How many blobs.
-        public var blobs: Int
-        /// How many bytes, unfinished blobs included.
-        public var bytes: Int64
-    }
-
-    /// Deletes the blobs that no name leads to, and unfinished ones.
-    ///
-    /// - Throws: `Failure` of kind `conflict` when another process is adding blobs for longer than `limit`.
-    public func collectGarbage(limit: Duration = .seconds(10)) async throws -> Collected {
-        let root = root
-        let lock = try await BlockingPool.shared.run {
-            try StoreSession(path: root.appending("blobs.lock"), exclusive: true, limit: limit)
-        }
-        defer { lock.end() }
-        var reachable: Set<Digest> = []
-        for (_, descriptor) in try await names() {
-            for blob in try await closure(of: descriptor) { reachable.insert(blob.digest) }
-        }
-        let kept = reachable
-        let collected = try await BlockingPool.shared.run {
-            var collected = Collected(blobs: 0, bytes: 0)
-            for algorithm in Digest.Algorithm.allCases {
-                let folder = root.appending("blobs").appending(algorithm.rawValue)
-                for name in try Folder.names(in: folder) {
-                    if let digest = Digest(algorithm: algorithm, hex: name), kept.contains(digest) { continue }
-                    let path = folder.appending(name)
-                    collected.bytes += try Self.size(at: path) ?? 0
-                    collected.blobs += 1
-                    try Folder.delete(path)
-                }
-            }
-            for name in try Folder.names(in: root.appending("ingest")) {
-                let path = root.appending("ingest").appending(name)
-                collected.bytes += try Self.size(at: path) ?? 0
-                try Folder.delete(path)
-            }
-            return collected
-        }
-        return collected
-    }
+    // MARK: - What belongs together
 
     /// Everything that a descriptor leads to, itself first, each digest once.
     ///
     /// Upstream indexes list manifests that are not carried; only what the ClusterImage's own documents refer to counts.
     public func closure(of root: Descriptor) async throws -> [Descriptor] {
         var result: [Descriptor] = []
-        var seen: Set<Digest> = []
+        var listed: Set<Digest> = []
+        // What was only listed as the bytes of a manifest may still come as a document of its own.
+        var followed: Set<Digest> = []
         var queue: [(descriptor: Descriptor, depth: Int)] = [(root, 0)]
         var next = 0
         while next < queue.count {
             let (descriptor, depth) = queue[next]
             next += 1
-            guard seen.insert(descriptor.digest).inserted else { continue }
-            result.append(descriptor)
+            if listed.insert(descriptor.digest).inserted { result.append(descriptor) }
             let isDocument = MediaType.isIndex(descriptor.mediaType) || MediaType.isManifest(descriptor.mediaType)
-            guard isDocument, depth < 3 else { continue }
+            guard isDocument, depth < 3, followed.insert(descriptor.digest).inserted else { continue }
             let document = try await document(descriptor)
             for reference in document.references {
                 // What a manifest refers to is only bytes, even when it has an index's type (upstream indexes).
                 if case .manifest = document {
-                    if seen.insert(reference.digest).inserted { result.append(reference) }
+                    if listed.insert(reference.digest).inserted { result.append(reference) }
                 } else {
                     queue.append((reference, depth + 1))
                 }

@@ -69,6 +69,11 @@ public struct CommandContext: Sendable {
         try await ImageStore.open(root(option).appending("store"))
     }
 
+    /// Where mounted images are kept.
+    func mounts(_ option: String?) throws -> FilePath {
+        try root(option).appending("mounts")
+    }
+
     func registryClient(progress: any ProgressSink) async throws -> RegistryClient {
         let configuration = try await RegistryConfiguration.load(environment: environment, home: home)
         return RegistryClient(configuration: configuration, progress: progress)

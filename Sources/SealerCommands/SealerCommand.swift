@@ -28,7 +28,8 @@ public struct SealerCommand: AsyncParsableCommand {
                 name: "Images",
                 subcommands: [
                     BuildCommand.self, ImagesCommand.self, InspectCommand.self, PullCommand.self, TagCommand.self,
-                    RemoveImageCommand.self,
+                    RemoveImageCommand.self, PruneCommand.self, FsckCommand.self,
+                    DiffCommand.self, MountCommand.self, UnmountCommand.self,
                 ]
             ),
             CommandGroup(

@@ -42,7 +42,9 @@ struct CommandTests {
     @Test(
         "says its version and helps at every level, with an example for each command",
         arguments: [
-            [], ["build"], ["images"], ["inspect"], ["pull"], ["tag"], ["rmi"], ["run"], ["apply"], ["clusters"],
+            [], ["build"], ["images"], ["inspect"], ["pull"], ["tag"], ["rmi"], ["prune"], ["fsck"], ["diff"],
+            ["mount"], ["umount"],
+            ["run"], ["apply"], ["clusters"],
             ["kubeconfig"],
             ["delete"], ["registry"], ["registry", "serve"], ["node"], ["node", "agent"],
         ])

@@ -1,0 +1,34 @@
+import Archive
+import ImageStore
+import OCI
+import Report
+import SystemPackage
+
+/// A layer as it lies in the store.
+struct PackedLayer: Sendable {
+    let path: FilePath
+    let digest: Digest
+    private let compression: Compression
+
+    /// Names a layer.
+    ///
+    /// - Throws: `Failure` of kind `invalidInput` when its type is not known.
+    init(_ layer: Descriptor, in store: ImageStore) throws {
+        guard let compression = Compression(mediaType: layer.mediaType) else {
+            throw Failure(
+                .invalidInput, "a layer of the type \(layer.mediaType) cannot be unpacked", at: layer.digest.description
+            )
+        }
+        self.compression = compression
+        path = store.path(of: layer.digest)
+        digest = layer.digest
+    }
+
+    /// What it is, for messages.
+    var place: String { digest.description }
+
+    /// The archive, unpacked while it is read. Blocks.
+    func open() throws -> any ByteSource {
+        try compression.decoder(try FileSource(path), place: place)
+    }
+}
