@@ -12,7 +12,7 @@ import SystemPackage
 public final class LayerWriter {
     enum Item {
         case folder(permissions: UInt32)
-        case file(FilePath, FileIdentity, permissions: UInt32, hasOtherNames: Bool)
+        case file(FilePath, FileIdentity, FileVersion, permissions: UInt32, hasOtherNames: Bool)
         case content([UInt8], permissions: UInt32)
         case symbolicLink(target: [UInt8])
         case whiteout
@@ -22,6 +22,24 @@ public final class LayerWriter {
     struct FileIdentity: Hashable {
         var device: dev_t
         var inode: ino_t
+
+        init(_ information: stat) {
+            device = information.st_dev
+            inode = information.st_ino
+        }
+    }
+
+    /// What changes when a file's content does: the kernel sets the time of the last change, no program can set it back.
+    struct FileVersion: Hashable {
+        var size: Int64
+        var modified: ChangeTime
+        var changed: ChangeTime
+
+        init(_ information: stat) {
+            size = Int64(information.st_size)
+            modified = ChangeTime(information.st_mtim)
+            changed = ChangeTime(information.st_ctim)
+        }
     }
 
     private let sink: any ByteSink
@@ -121,6 +139,39 @@ public final class LayerWriter {
         items[marker] = .whiteout
     }
 
+    /// Tells everything that the archive's bytes depend on, as the key of a cache: names, kinds, permissions, the timestamp; and
+    /// files by which file it is, its size and its times, without reading them.
+    ///
+    /// - Parameter take: gets the pieces; the same pieces mean the same archive.
+    /// - Returns: when the youngest of the files was changed last; nil without files. A file that is changed again within the
+    ///   same tick of the kernel's clock looks the same, so a key made so soon must not be trusted.
+    public func fingerprint(_ take: (UnsafeRawBufferPointer) -> Void) -> ChangeTime? {
+        var newest: ChangeTime?
+        func tell(_ pieces: [UInt8]...) {
+            for piece in pieces {
+                withUnsafeBytes(of: UInt64(piece.count)) { take($0) }
+                piece.withUnsafeBytes { take($0) }
+            }
+        }
+        func number(_ value: some BinaryInteger) -> [UInt8] { Array("\(value)".utf8) }
+        tell(number(timestamp))
+        for (path, item) in items.sorted(by: { $0.key < $1.key }) {
+            switch item {
+            case .folder(let permissions): tell([0], path.bytes, number(permissions))
+            case .content(let bytes, let permissions): tell([1], path.bytes, bytes, number(permissions))
+            case .symbolicLink(let target): tell([2], path.bytes, target)
+            case .whiteout: tell([3], path.bytes)
+            case .file(_, let identity, let version, let permissions, let hasOtherNames):
+                newest = max(newest ?? version.changed, version.changed)
+                tell([4], path.bytes, number(identity.device), number(identity.inode), number(version.size))
+                tell(number(version.modified.seconds), number(version.modified.nanoseconds))
+                tell(number(version.changed.seconds), number(version.changed.nanoseconds))
+                tell(number(permissions), [hasOtherNames ? 1 : 0])
+            }
+        }
+        return newest
+    }
+
     /// Writes the layer and finishes the sink. The writer is used up then.
     ///
     /// - Throws: `Failure` of kind `conflict` when a source changed since it was added, `system`; `CancellationError`.
@@ -169,10 +220,14 @@ public final class LayerWriter {
         linkTarget: () throws -> [UInt8]
     ) throws {
         if information.isFile {
-            let identity = FileIdentity(device: information.st_dev, inode: information.st_ino)
-            let permissions = information.st_mode & 0o777
-            try place(
-                .file(source, identity, permissions: permissions, hasOtherNames: information.st_nlink > 1), at: path)
+            let item = Item.file(
+                source,
+                FileIdentity(information),
+                FileVersion(information),
+                permissions: information.st_mode & 0o777,
+                hasOtherNames: information.st_nlink > 1
+            )
+            try place(item, at: path)
         } else if information.isSymbolicLink {
             do {
                 try place(.symbolicLink(target: try linkTarget()), at: path)
@@ -228,6 +283,36 @@ public final class LayerWriter {
 
     private static func rootTaken(_ source: FilePath) -> Failure {
         Failure(.invalidInput, "a file cannot take the place of the layer's root", at: source.string)
+    }
+}
+
+/// A moment as a file system notes it.
+public struct ChangeTime: Hashable, Comparable, Sendable {
+    /// Seconds since 1970.
+    public var seconds: Int
+    /// Nanoseconds beyond them.
+    public var nanoseconds: Int
+
+    init(_ time: timespec) {
+        seconds = time.tv_sec
+        nanoseconds = time.tv_nsec
+    }
+
+    /// The present moment, by the clock that file systems use.
+    public static func now() -> ChangeTime {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME_COARSE, &time)
+        return ChangeTime(time)
+    }
+
+    /// How long before another moment it was.
+    public func duration(until later: ChangeTime) -> Duration {
+        .seconds(later.seconds - seconds) + .nanoseconds(later.nanoseconds - nanoseconds)
+    }
+
+    /// Whether it was earlier.
+    public static func < (left: ChangeTime, right: ChangeTime) -> Bool {
+        (left.seconds, left.nanoseconds) < (right.seconds, right.nanoseconds)
     }
 }
 

@@ -52,7 +52,7 @@ final class LayerWriting {
             try tar.begin(entry)
             try bytes.withUnsafeBytes { try tar.write($0) }
             try meter.add(bytes.count)
-        case .file(let source, let identity, let permissions, let hasOtherNames):
+        case .file(let source, let identity, let version, let permissions, let hasOtherNames):
             entry.permissions = permissions
             if hasOtherNames, let first = firstNames[identity] {
                 entry.kind = .hardLink
@@ -60,12 +60,17 @@ final class LayerWriting {
                 try tar.begin(entry)
             } else {
                 firstNames[identity] = hasOtherNames ? path : nil
-                try writeFile(source, identity, entry)
+                try writeFile(source, identity, version, entry)
             }
         }
     }
 
-    private func writeFile(_ source: FilePath, _ identity: LayerWriter.FileIdentity, _ entry: TarEntry) throws {
+    private func writeFile(
+        _ source: FilePath,
+        _ identity: LayerWriter.FileIdentity,
+        _ version: LayerWriter.FileVersion,
+        _ entry: TarEntry
+    ) throws {
         let changed = Failure(
             .conflict,
             "changed while it was being packed",
@@ -78,8 +83,7 @@ final class LayerWriting {
             try file.closeAfter {
                 var information = stat()
                 try check(fstat(file.rawValue, &information))
-                let present = LayerWriter.FileIdentity(device: information.st_dev, inode: information.st_ino)
-                guard information.isFile, present == identity else { throw changed }
+                guard information.isFile, LayerWriter.FileIdentity(information) == identity else { throw changed }
                 posix_fadvise(file.rawValue, 0, 0, POSIX_FADV_SEQUENTIAL)
                 var entry = entry
                 entry.size = Int64(information.st_size)
@@ -94,6 +98,9 @@ final class LayerWriting {
                     try meter.add(count)
                 }
                 guard written == entry.size else { throw changed }
+                // A writer in the middle of it may have left the size as it was.
+                try check(fstat(file.rawValue, &information))
+                guard LayerWriter.FileVersion(information) == version else { throw changed }
             }
         } catch let error as Errno {
             throw FileSource.failure(error, "cannot read", at: source.string)

@@ -15,17 +15,19 @@ struct LayerBuild {
         var diffID: Digest
     }
 
-    /// Writes the layer.
+    /// Writes the layer, unless the cache knows it.
     ///
     /// - Parameters:
     ///   - timestamp: the time of every entry, seconds since 1970.
     ///   - advanced: gets the bytes of content written so far.
+    /// - Returns: the layer, and whether it was known.
     static func run(
         _ plan: CopyPlan,
         into store: ImageStore,
         timestamp: Int64,
+        cache: LayerCache?,
         advanced: @escaping @Sendable (Int64) -> Void
-    ) async throws -> Layer {
+    ) async throws -> (layer: Layer, wasKnown: Bool) {
         let ingest = try await store.ingest()
         return try await BlockingPool.shared.run { cancellation in
             let blob = IngestSink(ingest)
@@ -34,11 +36,18 @@ struct LayerBuild {
             let tar = ObservedSink(compressed) { hasher.update($0) }
             let writer = LayerWriter(tar, timestamp: timestamp, cancellation: cancellation, progress: advanced)
             for item in plan.items { try writer.add(item.source, as: item.destination) }
+            let key = LayerCache.Key(writer, packing: "zstd")
+            if let known = try cache?.layer(for: key, in: store) {
+                ingest.abandon()
+                return (Layer(descriptor: known.descriptor, diffID: known.diffID), true)
+            }
             try writer.finish()
-            return Layer(
+            let layer = Layer(
                 descriptor: try ingest.commit(mediaType: MediaType.layerZstd),
                 diffID: hasher.digest()
             )
+            try cache?.keep(.init(descriptor: layer.descriptor, diffID: layer.diffID), for: key)
+            return (layer, false)
         }
     }
 

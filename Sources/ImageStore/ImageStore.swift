@@ -90,6 +90,11 @@ public final class ImageStore: Sendable {
         return try await BlockingPool.shared.run { try Self.size(at: path) }
     }
 
+    /// Whether the store has a blob in the size that the descriptor says. Blocks.
+    public func has(_ blob: Descriptor) throws -> Bool {
+        try Self.size(at: path(of: blob.digest)) == blob.size
+    }
+
     static func size(at path: FilePath) throws -> Int64? {
         var information = stat()
         guard lstat(path.string, &information) == 0 else {

@@ -1,3 +1,4 @@
+import BuildEngine
 import FoundationEssentials
 import Glibc
 import ImageStore
@@ -67,6 +68,11 @@ public struct CommandContext: Sendable {
 
     func store(_ option: String?) async throws -> ImageStore {
         try await ImageStore.open(root(option).appending("store"))
+    }
+
+    /// What builds remember of their layers.
+    func layerCache(_ option: String?) throws -> LayerCache {
+        LayerCache(try root(option).appending("cache").appending("layers"))
     }
 
     /// Where mounted images are kept.

@@ -24,11 +24,13 @@ public struct BuildRequest: Sendable {
     public var created: Int64?
     /// helm, when it lies neither in the image's `bin/` nor in PATH.
     public var helm: FilePath?
+    /// Remembers layers from build to build; nil makes each of them anew.
+    public var cache: LayerCache?
 
     /// Makes a request.
     public init(
         kubefile: FilePath, context: FilePath, name: Reference, arguments: [String: String] = [:],
-        platform: Platform = .current, created: Int64? = nil, helm: FilePath? = nil
+        platform: Platform = .current, created: Int64? = nil, helm: FilePath? = nil, cache: LayerCache? = nil
     ) {
         self.kubefile = kubefile
         self.context = context
@@ -37,6 +39,7 @@ public struct BuildRequest: Sendable {
         self.platform = platform
         self.created = created
         self.helm = helm
+        self.cache = cache
     }
 }
 
@@ -93,9 +96,11 @@ public struct LiteBuilder: Sendable {
         try rootfs.checkLaunch(kubefile, in: document)
         for (plan, instruction) in plans {
             let layer = try await progress.step(Self.title(instruction.text)) { step in
-                try await LayerBuild.run(plan, into: store, timestamp: request.created ?? 0) { written in
-                    step.advance(written, of: nil)
-                }
+                let (layer, wasKnown) = try await LayerBuild.run(
+                    plan, into: store, timestamp: request.created ?? 0, cache: request.cache
+                ) { step.advance($0, of: nil) }
+                if wasKnown { step.note("unchanged, its layer is there") }
+                return layer
             }
             rootfs.append(layer, instruction: instruction.text)
         }

@@ -36,6 +36,9 @@ struct BuildCommand: ContextCommand {
             "What the image is for, such as linux/amd64. (default: this machine's)", valueName: "platform"))
     var platform: String?
 
+    @Flag(help: "Make every layer anew, also of files that did not change.")
+    var noCache = false
+
     @OptionGroup var rootOptions: RootOptions
     @OptionGroup var progressOptions: ProgressOptions
     @OptionGroup var outputOptions: OutputOptions
@@ -63,6 +66,7 @@ struct BuildCommand: ContextCommand {
             }
             request.created = seconds
         }
+        if !noCache { request.cache = try commandContext.layerCache(rootOptions.root) }
         let store = try await commandContext.store(rootOptions.root)
         let result = try await commandContext.withProgress(progressOptions.progress) { progress in
             let client = try await commandContext.registryClient(progress: progress)

@@ -1,4 +1,5 @@
 import ArgumentParser
+import BuildEngine
 import ImageStore
 import Report
 import SystemPackage
@@ -23,6 +24,7 @@ struct PruneCommand: ContextCommand {
     func run(in context: CommandContext) async throws {
         let store = try await context.store(rootOptions.root)
         let garbage = try await store.collectGarbage(dryRun: dryRun)
+        if !dryRun { try await context.layerCache(rootOptions.root).forgetMissing(in: store) }
         try context.print(garbage, as: outputOptions.output) {
             "\(dryRun ? "would delete" : "deleted") \(garbage.inWords)"
         }
