@@ -1,7 +1,7 @@
 # An index: what each target does is in the script that it calls. `make` alone lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test bench lint format install clean
+.PHONY: help build demo test fuzz bench lint format install clean
 
 help:
 	@awk -F ': ## ' '/^[a-z]+: ## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -14,6 +14,9 @@ demo: ## make a two-node cluster from the example and show its pods; the cluster
 
 test: ## run every test, the cluster test included
 	@scripts/test.sh
+
+fuzz: ## fuzz every parser of strangers' bytes, a minute each (SECONDS_EACH=600 for longer)
+	@scripts/fuzz.sh $(or $(SECONDS_EACH),60)
 
 bench: ## time sealer run beside bare kubeadm on the same nodes
 	@scripts/bench.sh

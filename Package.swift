@@ -131,3 +131,16 @@ let package = Package(
         ),
     swiftLanguageModes: [.v6]
 )
+
+// Only `make fuzz` builds this: libFuzzer brings the main function.
+if Context.environment["SEALER_FUZZ_BUILD"] != nil {
+    package.targets.append(
+        .executableTarget(
+            name: "fuzz",
+            dependencies: ["Archive", "OCI", "Report"],
+            path: "Fuzz",
+            exclude: ["Corpus"],
+            swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])]
+        )
+    )
+}

@@ -4,6 +4,6 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/testbed.sh"
 
 cd "$repository"
-swift format lint --strict --recursive Package.swift Sources Tests
+swift format lint --strict --recursive Package.swift Sources Tests Fuzz
 find scripts images .ci -type f -print0 | xargs -0 grep -lZ -E '^#!.*(bash|/sh)$' | xargs -0 shellcheck --external-sources --source-path SCRIPTDIR
 say "nothing to complain about"

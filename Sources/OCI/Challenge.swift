@@ -1,23 +1,23 @@
 /// One challenge of a `WWW-Authenticate` header (RFC 9110 §11.6.1): what a server wants to know before it answers.
-struct Challenge: Hashable, Sendable {
+public struct Challenge: Hashable, Sendable {
     /// The scheme in lower case: `basic`, `bearer`.
-    var scheme: String
+    public var scheme: String
     /// The parameters, their names in lower case.
-    var parameters: [String: String] = [:]
+    public var parameters: [String: String] = [:]
     /// What some schemes have instead of parameters.
-    var token68: String?
+    public var token68: String?
 
     /// A header longer than this, in bytes, is not read.
     static let lengthLimit = 8192
     /// More challenges than this are not read.
-    static let countLimit = 8
+    public static let countLimit = 8
     /// A challenge with more parameters than this is not read.
     static let parameterLimit = 32
 
     /// Parses the value of a header; several challenges may stand in one.
     ///
     /// Reading stops at the first thing that is not of the grammar: the challenges before it are returned.
-    static func parse(_ header: String) -> [Challenge] {
+    public static func parse(_ header: String) -> [Challenge] {
         guard header.utf8.count <= lengthLimit else { return [] }
         var scanner = Scanner(bytes: Array(header.utf8))
         var challenges: [Challenge] = []

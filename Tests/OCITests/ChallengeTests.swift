@@ -1,7 +1,7 @@
 import TestSupport
 import Testing
 
-@testable import RegistryClient
+@testable import OCI
 
 @Suite struct ChallengeTests {
     @Test func readsADockerHubChallenge() {
