@@ -53,6 +53,7 @@ let package = Package(
         .target(name: "CLinux"),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+        .systemLibrary(name: "CCrypt", pkgConfig: "libcrypt", providers: [.apt(["libcrypt-dev"])]),
         .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
         .target(name: "TestSupport", dependencies: ["LinuxSystem", "Report", systemPackage], swiftSettings: settings),
         // The tool as users have it, on a real cluster.
@@ -73,6 +74,9 @@ let package = Package(
         + room("LinuxSystem", ["CLinux", "Report", systemPackage])
         + room("Archive", ["CLinux", "CZlib", "CZstd", "LinuxSystem", "Report", systemPackage])
         + room("ImageStore", ["LinuxSystem", "OCI", "Report", crypto, systemPackage])
+        + room(
+            "ImageArchive", ["Archive", "ImageStore", "LinuxSystem", "OCI", "Report", systemPackage],
+            testDependencies: [subprocess])
         + room("ImageTree", ["Archive", "ImageStore", "LinuxSystem", "OCI", "Report", systemPackage])
         // Bytes over the network.
         + room(
@@ -84,7 +88,10 @@ let package = Package(
         )
         + room(
             "RegistryServer",
-            ["ImageStore", "LinuxSystem", "OCI", "Report", nioCore, nioPosix, nioHTTP1, nioSSL, systemPackage]
+            [
+                "CCrypt", "ImageStore", "LinuxSystem", "OCI", "Report", nioCore, nioPosix, nioHTTP1, nioSSL,
+                systemPackage,
+            ]
         )
         // Hosts.
         + room("DockerEngine", ["LinuxSystem", "Report", nioCore, nioPosix, nioHTTP1, systemPackage])
@@ -125,8 +132,9 @@ let package = Package(
             "SealerCommands",
             [
                 "ApplyEngine", "BuildEngine", "ClusterRuntime", "Clusterfile", "DockerEngine", "ImageStore", "Infra",
-                "ImageTree", "LinuxSystem", "NodeAgent", "OCI", "RegistryClient", "RegistryServer", "Remote",
-                "Report", "Terminal", argumentParser, systemPackage,
+                "ImageTree", "LinuxSystem", "NodeAgent", "OCI", "RegistryClient",
+                "RegistryServer",
+                "Remote", "Report", "Terminal", argumentParser, systemPackage,
             ]
         ),
     swiftLanguageModes: [.v6]

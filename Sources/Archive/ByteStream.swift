@@ -7,6 +7,14 @@ public protocol ByteSource: AnyObject {
     func read(into buffer: UnsafeMutableRawBufferPointer) throws -> Int
 }
 
+/// A source that can go over bytes without reading them, for instance a file on disk.
+public protocol SkippableSource: ByteSource {
+    /// Goes over the next bytes.
+    ///
+    /// - Returns: how many were skipped; fewer than `count` only at the end of the source.
+    func skip(_ count: Int64) throws -> Int64
+}
+
 /// Where bytes go, one chunk after the other. Writing blocks: callers work on the `BlockingPool`.
 public protocol ByteSink: AnyObject {
     /// Takes all of `bytes`; they are not kept beyond the call.

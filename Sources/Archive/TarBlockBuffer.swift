@@ -32,4 +32,14 @@ final class TarBlockBuffer {
     }
 
     func consume(_ count: Int) { start += count }
+
+    /// Goes over bytes, without reading them where the source can.
+    ///
+    /// - Returns: how many were skipped; 0 only at the end of the source or when the source has to be read.
+    func skip(_ count: Int64) throws -> Int64 {
+        let buffered = min(count, Int64(end - start))
+        start += Int(buffered)
+        guard buffered < count, let source = source as? any SkippableSource else { return buffered }
+        return buffered + (try source.skip(count - buffered))
+    }
 }

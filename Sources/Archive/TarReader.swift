@@ -259,6 +259,7 @@ public final class TarReader: ByteSource {
     }
 
     private func skipContent() throws {
+        remaining -= try input.skip(remaining)
         while try withContent({ _ in }) != nil {}
         guard padding > 0 else { return }
         try input.fill(atLeast: padding)

@@ -59,17 +59,7 @@ public final class BlobIngest: Sendable {
             if let expected, total > expected.size {
                 throw Failure(.integrity, "\(expected.digest) has more than the announced \(expected.size) bytes")
             }
-            do {
-                try file.writeAll(bytes)
-            } catch {
-                throw Failure(
-                    .system,
-                    "cannot write to the store",
-                    at: layout.string,
-                    remedy: error as? Errno == .noSpace ? "free some space, or name another folder with --root" : nil,
-                    causes: [error]
-                )
-            }
+            try BlobFile.append(bytes, to: file, layout: layout)
             state.hasher.update(bytes)
             state.written = total
         }
@@ -91,23 +81,9 @@ public final class BlobIngest: Sendable {
         }
         do {
             try file.closeAfter {
-                if let expected {
-                    guard size == expected.size else {
-                        throw Failure(
-                            .integrity, "\(expected.digest) has \(size) bytes, announced were \(expected.size)")
-                    }
-                    guard digest == expected.digest else {
-                        throw Failure(.integrity, "the bytes of \(expected.digest) have the digest \(digest)")
-                    }
-                }
-                guard fsync(file.rawValue) == 0 else { throw Errno(rawValue: errno) }
+                if let expected { try BlobFile.check(digest: digest, size: size, against: expected) }
+                try BlobFile.publish(file, at: path, as: digest, layout: layout)
             }
-            let target = layout.appending(digest.layoutPath)
-            guard rename(path.string, target.string) == 0 else { throw Errno(rawValue: errno) }
-            try AtomicFile.syncFolder(target.removingLastComponent())
-        } catch let error as Errno {
-            unlink(path.string)
-            throw Failure(.system, "cannot complete a blob of the store", at: layout.string, causes: [error])
         } catch {
             unlink(path.string)
             throw error

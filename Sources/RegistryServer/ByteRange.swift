@@ -4,7 +4,7 @@ enum ByteRange: Hashable, Sendable {
     case whole
     /// The bytes from the first to before the second.
     case part(Range<Int64>)
-    /// Nothing of it exists.
+    /// Nothing of it exists, or its end is before its beginning.
     case unsatisfiable
 
     /// Reads the header's value.
@@ -27,8 +27,8 @@ enum ByteRange: Hashable, Sendable {
             guard let first = number(ends[0]) else { return nil }
             return first < size ? .part(first..<size) : .unsatisfiable
         case (false, false):
-            guard let first = number(ends[0]), let last = number(ends[1]), first <= last else { return nil }
-            return first < size ? .part(first..<(min(last, size - 1) + 1)) : .unsatisfiable
+            guard let first = number(ends[0]), let last = number(ends[1]) else { return nil }
+            return first < size && first <= last ? .part(first..<(min(last, size - 1) + 1)) : .unsatisfiable
         }
     }
 

@@ -35,6 +35,9 @@ final class Connections: Sendable {
         }
     }
 
+    /// How many are open.
+    var count: Int { state.withLock { $0.open.count } }
+
     var isStopping: Bool { state.withLock { $0.isStopping } }
 
     /// Ends the connection that has waited longest for a request, so that another client gets its turn.

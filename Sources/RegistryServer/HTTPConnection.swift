@@ -14,19 +14,24 @@ struct HTTPConnection: Sendable {
     let configuration: RegistryServerConfiguration
     let responder: Responder
     let connections: Connections
+    let metrics: Metrics
     let log: (@Sendable (AccessLine) -> Void)?
 
     /// Puts HTTP onto a new channel. Must run on its event loop.
-    static func wrap(_ channel: any Channel) throws -> Wrapped {
+    static func wrap(_ channel: any Channel, _ configuration: RegistryServerConfiguration) throws -> Wrapped {
         var limits = NIOHTTPDecoderLimitConfiguration()
-        limits.maxHeaderFieldSize = 16 << 10
-        limits.maxHeaderListSize = 64 << 10
-        limits.maxHeaderFieldCount = 100
+        limits.maxHeaderFieldSize = configuration.headerFieldLimit
+        limits.maxHeaderListSize = configuration.headerLimit
+        limits.maxHeaderFieldCount = configuration.headerCountLimit
         try channel.pipeline.syncOperations.configureHTTPServerPipeline(
             withEncoderConfiguration: .init(),
             withDecoderLimitConfiguration: limits
         )
-        return try NIOAsyncChannel(wrappingChannelSynchronously: channel)
+        // Few parts of a body wait in memory: what is not read yet stays in the kernel.
+        return try NIOAsyncChannel(
+            wrappingChannelSynchronously: channel,
+            configuration: .init(backPressureStrategy: .init(lowWatermark: 1, highWatermark: 4))
+        )
     }
 
     /// Serves until either side ends it.
@@ -35,13 +40,16 @@ struct HTTPConnection: Sendable {
         defer { connections.remove(channel) }
         do {
             try await connection.executeThenClose { inbound, _ in
-                var parts = inbound.makeAsyncIterator()
+                let body = RequestBody(
+                    inbound.makeAsyncIterator(),
+                    channel: channel,
+                    headLimit: configuration.requestLimit,
+                    bodyLimit: configuration.receiveLimit,
+                    window: Int(configuration.chunkSize)
+                )
                 while connections.mark(channel, isBusy: false) {
-                    guard let head = try await nextHead(&parts) else { return }
-                    guard connections.mark(channel, isBusy: true), try await answer(head.head, isWhole: head.isWhole)
-                    else {
-                        return
-                    }
+                    guard let head = try await body.nextHead() else { return }
+                    guard connections.mark(channel, isBusy: true), try await answer(head, body) else { return }
                 }
             }
         } catch {
@@ -50,55 +58,58 @@ struct HTTPConnection: Sendable {
         }
     }
 
-    /// Reads a request to its end, which must come within the limit however slowly its bytes drip.
-    private func nextHead(
-        _ parts: inout NIOAsyncChannelInboundStream<HTTPServerRequestPart>.AsyncIterator
-    ) async throws -> (head: HTTPRequestHead, isWhole: Bool)? {
-        let channel = connection.channel
-        let timer = channel.eventLoop.scheduleTask(in: .init(configuration.requestLimit)) {
-            channel.close(promise: nil)
-        }
-        defer { timer.cancel() }
-        var head: HTTPRequestHead?
-        var bodySize = 0
-        while let part = try await parts.next() {
-            switch part {
-            case .head(let new): head = new
-            case .body(let bytes):
-                bodySize += bytes.readableBytes
-                // Nothing that we answer needs a body: what is too much is answered, not read.
-                if bodySize > configuration.bodyLimit, let head { return (head, false) }
-            case .end:
-                if let head { return (head, true) }
-            }
-        }
-        return nil
-    }
-
     /// - Returns: whether the connection goes on.
-    private func answer(_ request: HTTPRequestHead, isWhole: Bool) async throws -> Bool {
+    private func answer(_ request: HTTPRequestHead, _ body: RequestBody) async throws -> Bool {
         let start = ContinuousClock.now
-        let reply = await responder.reply(to: request)
-        let goesOn = request.isKeepAlive && isWhole && !connections.isStopping
+        let reply = await responder.reply(to: request, body)
         var sent: Int64 = 0
         var isComplete = false
         defer {
-            log?(
-                AccessLine(
-                    client: connection.channel.remoteAddress?.ipAddress ?? "?",
-                    method: request.method.rawValue,
-                    target: printable(request.uri),
-                    status: reply.status.code,
-                    bytes: sent,
-                    duration: .now - start,
-                    isComplete: isComplete,
-                    problem: reply.problem
-                )
+            let line = AccessLine(
+                client: connection.channel.remoteAddress?.ipAddress ?? "?",
+                method: request.method.rawValue,
+                target: printable(request.uri),
+                status: reply.status.code,
+                bytes: sent,
+                received: body.received,
+                duration: .now - start,
+                isComplete: isComplete,
+                problem: reply.problem
             )
+            metrics.add(line)
+            log?(line)
         }
+        // What nobody wants is read to its end, if that is near, so that the next request can be.
+        let isWhole: Bool
+        do {
+            isWhole = try await body.discard(limit: configuration.bodyLimit)
+        } catch {
+            try close(reply)
+            throw error
+        }
+        let goesOn = request.isKeepAlive && isWhole && !connections.isStopping
         try await send(reply, to: request, goesOn: goesOn) { sent += $0 }
         isComplete = true
+        if !isWhole, !body.isHeldBack { await linger(body) }
         return goesOn
+    }
+
+    /// Takes a little more of a body that was too long: closed at once, the kernel would throw away the reply with it.
+    private func linger(_ body: RequestBody) async {
+        let channel = connection.channel
+        let timer = channel.eventLoop.scheduleTask(in: .seconds(1)) { channel.close(promise: nil) }
+        defer { timer.cancel() }
+        var rest = configuration.bodyLimit
+        do {
+            while rest > 0, let bytes = try await body.next() { rest -= bytes.readableBytes }
+        } catch {
+            // However it ends, the connection ends.
+            return
+        }
+    }
+
+    private func close(_ reply: Reply) throws {
+        if case .file(let blob, _) = reply.body { try blob.file.close() }
     }
 
     private func send(
@@ -110,7 +121,9 @@ struct HTTPConnection: Sendable {
         let channel = connection.channel
         let sender = BlobSender(channel: channel, chunkSize: configuration.chunkSize, limit: configuration.sendLimit)
         var head = HTTPResponseHead(version: .http1_1, status: reply.status, headers: reply.headers)
-        if reply.status != .notModified { head.headers.add(name: "Content-Length", value: String(reply.length)) }
+        if reply.status != .notModified, reply.status != .noContent {
+            head.headers.add(name: "Content-Length", value: String(reply.length))
+        }
         head.headers.add(name: "Docker-Distribution-Api-Version", value: "registry/2.0")
         if !goesOn { head.headers.add(name: "Connection", value: "close") }
         // Neither is flushed on its own: head and a small body leave in one packet.

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import ImageStore
+import NIOCore
 import OCI
 
 /// How a request names a manifest.
@@ -27,7 +28,8 @@ public struct ServedDocument: Hashable, Sendable {
 /// What a registry serves.
 ///
 /// `namespace` is the registry that the client thinks it speaks to, when it uses this one as a mirror (containerd's `ns`).
-/// An error of kind `notFound` becomes a 404 with the error's text, any other one a 500 without it.
+/// A full name is one with its registry: `docker.io/library/nginx`. An error of kind `notFound` becomes a 404 with the error's
+/// text, any other one a 500 without it.
 public protocol RegistryContent: Sendable {
     /// A manifest or an index; nil when there is none of that name.
     func manifest(repository: String, namespace: String?, reference: ManifestName) async throws -> ServedDocument?
@@ -35,6 +37,73 @@ public protocol RegistryContent: Sendable {
     func blob(_ digest: Digest) async throws -> ImageStore.OpenBlob?
     /// The tags of a repository, sorted; nil when there is no such repository.
     func tags(repository: String, namespace: String?) async throws -> [String]?
-    /// The repositories, sorted, with the registries that they are from: `docker.io/library/nginx`.
+    /// The full names of the repositories, sorted.
     func repositories() async throws -> [String]
+    /// The full name of the repository that a request means, whether or not there is one.
+    func fullName(repository: String, namespace: String?) async throws -> String
+    /// Whether the manifest or blob belongs to the repository of that full name, not only to some other one.
+    func holds(_ digest: Digest, repository fullName: String) async throws -> Bool
+    /// The manifests of the repository of that full name whose subject is the digest (OCI distribution specification 1.1,
+    /// "Listing Referrers"), sorted by digest.
+    func referrers(of subject: Digest, repository fullName: String) async throws -> [Descriptor]
+}
+
+/// Where the bytes of a blob go that a client uploads. One call at a time.
+public protocol BlobUpload: AnyObject, Sendable {
+    /// How many bytes came so far.
+    var size: Int64 { get }
+    /// Appends bytes; returns when they are written, so that a client sends no faster than that.
+    func write(_ bytes: ByteBuffer) async throws
+    /// Makes the blob part of the content.
+    ///
+    /// - Throws: `Failure` of kind `integrity` when the bytes do not have that digest; nothing is left of them then.
+    func finish(as digest: Digest) async throws
+    /// Drops all that came.
+    func abandon() async throws
+}
+
+/// What a manifest became that a client pushed.
+public struct PushedManifest: Hashable, Sendable {
+    /// Its digest.
+    public var digest: Digest
+    /// The digest that it has as its subject, if it has one.
+    public var subject: Digest?
+
+    /// Makes the answer.
+    public init(digest: Digest, subject: Digest?) {
+        self.digest = digest
+        self.subject = subject
+    }
+}
+
+/// A registry's content that clients may add to. All repositories are full names, as `pushName` gives them.
+///
+/// An error of kind `conflict` becomes a 503, after which a client tries again.
+public protocol WritableRegistryContent: RegistryContent {
+    /// The full name of the repository that a push goes to. It depends on the request alone.
+    ///
+    /// - Throws: `Failure` of kind `invalidInput`.
+    func pushName(repository: String, namespace: String?) throws -> String
+    /// Starts a blob.
+    ///
+    /// - Parameter algorithm: the one that the digest will likely have.
+    func upload(to repository: String, algorithm: Digest.Algorithm) async throws -> any BlobUpload
+    /// Makes a blob that is served part of another repository.
+    ///
+    /// - Returns: false when there is no such blob.
+    func mount(_ digest: Digest, to repository: String) async throws -> Bool
+    /// Takes a manifest or an index in, if all it refers to is there.
+    ///
+    /// - Parameters:
+    ///   - mediaType: what the client calls it; nil leaves that to the document.
+    ///   - isConfined: whether what it refers to must be of the same repository, because the client may not read the others.
+    func put(
+        _ bytes: Data, mediaType: String?, to repository: String, as name: ManifestName, isConfined: Bool
+    ) async throws -> PushedManifest
+    /// Takes a tag away, or a manifest with all its tags; false when there is none.
+    func delete(_ name: ManifestName, from repository: String) async throws -> Bool
+    /// Takes a blob away that no manifest refers to; false when there is none.
+    func delete(_ digest: Digest, from repository: String) async throws -> Bool
+    /// Is called every now and then: forgets what was begun and never finished.
+    func tidy() async
 }

@@ -9,19 +9,40 @@ import Report
 import Synchronization
 import SystemPackage
 
-/// A read-only registry (OCI distribution specification 1.1, "pull" and "content discovery") over HTTP/1.1.
+/// A registry (OCI distribution specification 1.1) over HTTP/1.1, read-only unless the configuration says otherwise.
 public enum RegistryServer {
     /// Begins to listen and to serve.
     ///
     /// - Parameters:
     ///   - log: gets a line for each request; it must not block.
-    /// - Throws: `Failure` of kind `conflict` when the port is taken, `invalidInput` for a bad certificate or key.
+    /// - Throws: `Failure` of kind `conflict` when the port is taken, `invalidInput` for a bad certificate, key or file of
+    ///   accounts, `usage` for rules that contradict each other.
     public static func start(
         _ configuration: RegistryServerConfiguration,
         content: any RegistryContent,
         log: (@Sendable (AccessLine) -> Void)? = nil
     ) async throws -> RunningRegistry {
         let tls = try await tlsContext(configuration.tls)
+        let writable = configuration.isWritable ? content as? any WritableRegistryContent : nil
+        guard !configuration.isWritable || writable != nil else {
+            throw Failure(.usage, "what is served cannot take pushes")
+        }
+        guard !configuration.isDeletable || configuration.isWritable else {
+            throw Failure(.usage, "deletion is for a registry that takes pushes")
+        }
+        let connections = Connections()
+        let responder = Responder(
+            content: content,
+            writable: writable,
+            isDeletable: configuration.isDeletable,
+            access: try await AccessControl(configuration.access, isWritable: configuration.isWritable),
+            uploads: UploadSessions(
+                maximum: configuration.maximumUploads, idleLimit: configuration.uploadIdleLimit),
+            metrics: Metrics(),
+            connections: connections,
+            blobLimit: configuration.blobLimit,
+            chunkSize: Int(configuration.chunkSize)
+        )
         let place = "\(configuration.host):\(configuration.port)"
         let server: NIOAsyncChannel<HTTPConnection.Wrapped, Never>
         do {
@@ -32,7 +53,7 @@ public enum RegistryServer {
                 .bind(host: configuration.host, port: configuration.port) { channel in
                     channel.eventLoop.makeCompletedFuture {
                         if let tls { try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls)) }
-                        return try HTTPConnection.wrap(channel)
+                        return try HTTPConnection.wrap(channel, configuration)
                     }
                 }
         } catch {
@@ -48,9 +69,13 @@ public enum RegistryServer {
         guard let address = server.channel.localAddress, let port = address.port else {
             throw Failure(.system, "the socket has no address", at: place)
         }
-        let connections = Connections()
         let serving = Task {
-            await serve(server, configuration, Responder(content: content), connections, log)
+            await withTaskGroup { group in
+                group.addTask { await tidy(responder, every: configuration.uploadIdleLimit / 4) }
+                await serve(server, configuration, responder, log)
+                group.cancelAll()
+            }
+            await responder.uploads.endAll()
         }
         return RunningRegistry(
             host: configuration.host,
@@ -87,13 +112,28 @@ public enum RegistryServer {
         }
     }
 
+    /// Drops what was begun and never finished, again and again until it is cancelled.
+    private static func tidy(_ responder: Responder, every interval: Duration) async {
+        let interval = min(max(interval, .milliseconds(50)), .seconds(30))
+        while true {
+            do {
+                try await pause(for: interval)
+            } catch {
+                // Cancelled: the server has ended.
+                return
+            }
+            await responder.uploads.tidy()
+            await responder.writable?.tidy()
+        }
+    }
+
     private static func serve(
         _ server: NIOAsyncChannel<HTTPConnection.Wrapped, Never>,
         _ configuration: RegistryServerConfiguration,
         _ responder: Responder,
-        _ connections: Connections,
         _ log: (@Sendable (AccessLine) -> Void)?
     ) async {
+        let connections = responder.connections
         await withTaskGroup(of: Void.self) { group in
             do {
                 try await server.executeThenClose { inbound in
@@ -113,6 +153,7 @@ public enum RegistryServer {
                                 configuration: configuration,
                                 responder: responder,
                                 connections: connections,
+                                metrics: responder.metrics,
                                 log: log
                             ).run()
                         }

@@ -31,8 +31,30 @@ public struct RegistryServerConfiguration: Sendable {
     public var sendLimit: Duration = .seconds(60)
     /// How much is sent in one go, in bytes.
     public var chunkSize: Int64 = 1 << 20
-    /// The most bytes of a request's body that are read, and thrown away, before the connection is closed.
+    /// The most bytes of a body that nobody wants that are read, and thrown away, before the connection is closed.
     public var bodyLimit = 1 << 20
+    /// How many header fields a request may have.
+    public var headerCountLimit = 100
+    /// The most bytes of one header field, name and value.
+    public var headerFieldLimit = 16 << 10
+    /// The most bytes of all header fields together.
+    public var headerLimit = 64 << 10
+
+    /// How long a client may take to send `chunkSize` bytes of a body.
+    public var receiveLimit: Duration = .seconds(60)
+
+    /// Who may do what.
+    public var access = AccessRules()
+    /// Whether pushes are taken in; the content must be a `WritableRegistryContent`.
+    public var isWritable = false
+    /// Whether tags, manifests and blobs can be deleted; only together with `isWritable`.
+    public var isDeletable = false
+    /// The most bytes that a pushed blob may have.
+    public var blobLimit: Int64 = 256 << 30
+    /// How many uploads may be open at once, of all accounts.
+    public var maximumUploads = 128
+    /// How long an upload waits for its next request; then it is dropped with all that came.
+    public var uploadIdleLimit: Duration = .seconds(600)
 
     /// Makes a configuration for plain http on a free port of the loopback interface.
     public init() {}
@@ -50,6 +72,8 @@ public struct AccessLine: Sendable, Hashable, CustomStringConvertible {
     public var status: UInt
     /// The bytes of the body that were sent.
     public var bytes: Int64
+    /// The bytes of the request's body that came.
+    public var received: Int64
     /// How long it took.
     public var duration: Duration
     /// Whether the whole reply was handed to the network.

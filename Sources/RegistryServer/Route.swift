@@ -19,12 +19,28 @@ enum Route: Hashable, Sendable {
         var namespace: String?
     }
 
+    /// How an upload begins.
+    struct Start: Hashable, Sendable {
+        /// The digest, when the request brings the whole blob.
+        var digest: Digest?
+        /// A blob that another repository may have.
+        var mount: Digest?
+        /// That repository.
+        var from: String?
+        /// What the digest at the end will be.
+        var algorithm: Digest.Algorithm = .sha256
+    }
+
     case root
     case health
+    case metrics
     case catalogue(Page)
     case tags(Repository, Page)
     case manifest(Repository, ManifestName)
-    case blob(Digest)
+    case blob(Repository, Digest)
+    case uploads(Repository, Start)
+    case upload(Repository, id: String, Digest?)
+    case referrers(Repository, Digest, artifactType: String?, Page)
     /// Something that is never served, with the error to answer.
     case refused(RegistryError)
 
@@ -47,6 +63,7 @@ enum Route: Hashable, Sendable {
         let query = Self.query(parts.count > 1 ? parts[1] : "")
         switch path {
         case "/healthz": self = .health
+        case "/metrics": self = .metrics
         case "/v2", "/v2/": self = .root
         case "/v2/_catalog": self = Self.page(query).map(Route.catalogue) ?? .refused(.badPage)
         default: self = Self.repositoryRoute(path, query)
@@ -59,12 +76,16 @@ enum Route: Hashable, Sendable {
         guard components.count >= 5, components[0].isEmpty, components[1] == "v2", let what = components.last else {
             return .refused(.notFound)
         }
-        let name = components[2..<(components.count - 2)].joined(separator: "/")
-        let namespace = query["ns"].flatMap { $0.isEmpty ? nil : $0 }
-        guard isRepository(name), namespace.map(isDomain) ?? true else {
-            return .refused(.init(.badRequest, .nameInvalid, "the name of the repository is not valid"))
+        // "/v2/NAME…/blobs/uploads/ID", where ID is empty for a new one.
+        if components.count >= 6, components[(components.count - 3)...].starts(with: ["blobs", "uploads"]) {
+            return uploadRoute(components[2..<(components.count - 3)], what, query)
         }
-        let repository = Repository(path: name, namespace: namespace)
+        if components[(components.count - 2)...] == ["blobs", "uploads"] {
+            return uploadRoute(components[2..<(components.count - 2)], "", query)
+        }
+        guard let repository = repository(components[2..<(components.count - 2)], query) else {
+            return .refused(.badName)
+        }
         switch components[components.count - 2] {
         case "manifests":
             if what.contains(":") {
@@ -77,11 +98,42 @@ enum Route: Hashable, Sendable {
             return .manifest(repository, .tag(String(what)))
         case "blobs":
             guard let digest = try? Digest(String(what)) else { return .refused(.badDigest) }
-            return .blob(digest)
+            return .blob(repository, digest)
+        case "referrers":
+            guard let digest = try? Digest(String(what)) else { return .refused(.badDigest) }
+            let type = query["artifactType"].flatMap { $0.isEmpty ? nil : $0 }
+            return page(query).map { .referrers(repository, digest, artifactType: type, $0) } ?? .refused(.badPage)
         case "tags" where what == "list":
             return page(query).map { .tags(repository, $0) } ?? .refused(.badPage)
         default: return .refused(.notFound)
         }
+    }
+
+    private static func uploadRoute(_ name: ArraySlice<Substring>, _ id: Substring, _ query: [String: String]) -> Route
+    {
+        guard let repository = repository(name, query) else { return .refused(.badName) }
+        var digests: [String: Digest] = [:]
+        for name in ["digest", "mount"] {
+            guard let text = query[name] else { continue }
+            guard let digest = try? Digest(text) else { return .refused(.badDigest) }
+            digests[name] = digest
+        }
+        guard id.isEmpty else { return .upload(repository, id: String(id), digests["digest"]) }
+        var start = Start(digest: digests["digest"], mount: digests["mount"], from: query["from"])
+        if let from = start.from, !isRepository(from) { return .refused(.badName) }
+        if let name = query["digest-algorithm"] {
+            guard let algorithm = Digest.Algorithm(rawValue: name) else { return .refused(.badDigest) }
+            start.algorithm = algorithm
+        }
+        return .uploads(repository, start)
+    }
+
+    /// nil when the name, or the registry that goes with it, is none.
+    private static func repository(_ components: ArraySlice<Substring>, _ query: [String: String]) -> Repository? {
+        let name = components.joined(separator: "/")
+        let namespace = query["ns"].flatMap { $0.isEmpty ? nil : $0 }
+        guard isRepository(name), namespace.map(isDomain) ?? true else { return nil }
+        return Repository(path: name, namespace: namespace)
     }
 
     /// A path within a registry, or one that begins with a registry's name.
@@ -132,6 +184,22 @@ func percentDecoded(_ text: Substring) -> String? {
     }
     guard bytes.allSatisfy({ $0 >= 0x20 && $0 != 0x7F }) else { return nil }
     return String(validating: bytes, as: UTF8.self)
+}
+
+/// Encodes all but letters, digits and `-._~`.
+func percentEncoded(_ text: String) -> String {
+    var result = ""
+    for byte in text.utf8 {
+        let isPlain =
+            (48...57).contains(byte) || (65...90).contains(byte) || (97...122).contains(byte)
+            || [0x2d, 0x2e, 0x5f, 0x7e].contains(byte)
+        if isPlain {
+            result.unicodeScalars.append(Unicode.Scalar(byte))
+        } else {
+            result += "%" + (byte < 16 ? "0" : "") + String(byte, radix: 16, uppercase: true)
+        }
+    }
+    return result
 }
 
 private func hexValue(_ byte: UInt8) -> UInt8? {

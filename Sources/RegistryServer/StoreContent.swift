@@ -21,9 +21,15 @@ public final class StoreContent: RegistryContent {
         var size: Int64
     }
 
-    private let store: ImageStore
+    private struct State {
+        var current: (stamp: Stamp, catalogue: Task<Catalogue, any Error>)?
+        /// The last one that was read, which spares the next one most of its work.
+        var last: Catalogue?
+    }
+
+    let store: ImageStore
     private let report: @Sendable (Failure) -> Void
-    private let current = Mutex<(stamp: Stamp, catalogue: Task<Catalogue, any Error>)?>(nil)
+    private let state = Mutex(State())
 
     /// Makes the content of a store.
     ///
@@ -73,7 +79,29 @@ public final class StoreContent: RegistryContent {
         try await catalogue().tags.keys.sorted()
     }
 
-    private func catalogue() async throws -> Catalogue {
+    /// The full name of the repository that the path means: one that is there, or else the likeliest.
+    public func fullName(repository: String, namespace: String?) async throws -> String {
+        let catalogue = try await catalogue()
+        let candidates = try catalogue.candidates(path: repository, namespace: namespace)
+        return candidates.first { catalogue.tags[$0] != nil } ?? candidates.first ?? repository
+    }
+
+    /// Whether an image of the repository leads to the digest.
+    public func holds(_ digest: Digest, repository fullName: String) async throws -> Bool {
+        try await catalogue().holds(digest, repository: fullName)
+    }
+
+    /// The manifests of the repository whose subject is the digest.
+    public func referrers(of subject: Digest, repository fullName: String) async throws -> [Descriptor] {
+        try await catalogue().referrers(of: subject, repository: fullName)
+    }
+
+    /// Makes the next request read the list of names again.
+    func forget() {
+        state.withLock { $0.current = nil }
+    }
+
+    func catalogue() async throws -> Catalogue {
         let path = store.root.appending("index.json")
         let stamp = try await BlockingPool.shared.run {
             var information = stat()
@@ -89,21 +117,24 @@ public final class StoreContent: RegistryContent {
             )
         }
         let (store, report) = (store, report)
-        let task = current.withLock { current in
-            if let current, current.stamp == stamp { return current.catalogue }
+        let task = state.withLock { state in
+            if let current = state.current, current.stamp == stamp { return current.catalogue }
+            let last = state.last
             let task = Task {
-                let catalogue = try await Catalogue(of: store)
+                let catalogue = try await Catalogue(of: store, previous: last)
                 for problem in catalogue.problems { report(problem) }
                 return catalogue
             }
-            current = (stamp, task)
+            state.current = (stamp, task)
             return task
         }
         do {
-            return try await task.value
+            let catalogue = try await task.value
+            state.withLock { if $0.current?.catalogue == task { $0.last = catalogue } }
+            return catalogue
         } catch {
             // Whatever was wrong may be right by the next request.
-            current.withLock { if $0?.catalogue == task { $0 = nil } }
+            state.withLock { if $0.current?.catalogue == task { $0.current = nil } }
             throw error
         }
     }

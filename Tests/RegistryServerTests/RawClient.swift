@@ -6,6 +6,9 @@ import SystemPackage
 
 /// A client that sends just the bytes that a test wants, slowly if need be.
 final class RawClient: Sendable {
+    /// Not the shared one: a client that waits there for the server would keep the server from answering.
+    private static let pool = BlockingPool(width: 256)
+
     private let descriptor: Int32
 
     /// A reply as it came.
@@ -46,10 +49,12 @@ final class RawClient: Sendable {
 
     deinit { close(descriptor) }
 
-    func send(_ text: String) async throws {
-        let bytes = Array(text.utf8)
+    func send(_ text: String) async throws { try await send(Data(text.utf8)) }
+
+    func send(_ bytes: Data) async throws {
+        let bytes = Array(bytes)
         let descriptor = descriptor
-        try await BlockingPool.shared.run {
+        try await Self.pool.run {
             var sent = 0
             while sent < bytes.count {
                 let count = bytes[sent...].withUnsafeBytes {
@@ -64,7 +69,7 @@ final class RawClient: Sendable {
     /// Reads at most `count` bytes; empty at the end of the connection, also when it was cut.
     func read(_ count: Int) async throws -> Data {
         let descriptor = descriptor
-        return try await BlockingPool.shared.run {
+        return try await Self.pool.run {
             var buffer = [UInt8](repeating: 0, count: count)
             let got = recv(descriptor, &buffer, count, 0)
             if got < 0, errno == ECONNRESET { return Data() }
@@ -118,6 +123,17 @@ final class RawClient: Sendable {
     func get(_ target: String, method: String = "GET", _ headers: [String: String] = [:]) async throws -> Reply {
         let lines = headers.map { "\($0.key): \($0.value)\r\n" }.joined()
         try await send("\(method) \(target) HTTP/1.1\r\nHost: x\r\n\(lines)\r\n")
+        return try await reply(hasBody: method != "HEAD")
+    }
+
+    /// Sends a request with a body of known length and reads its reply.
+    func request(_ method: String, _ target: String, _ headers: [String: String] = [:], body: Data = Data())
+        async throws -> Reply
+    {
+        let lines = headers.map { "\($0.key): \($0.value)\r\n" }.joined()
+        try await send(
+            Data("\(method) \(target) HTTP/1.1\r\nHost: x\r\nContent-Length: \(body.count)\r\n\(lines)\r\n".utf8) + body
+        )
         return try await reply(hasBody: method != "HEAD")
     }
 }

@@ -228,6 +228,30 @@ private final class Log: Sendable {
         }
     }
 
+    @Test func headersAreBounded() async throws {
+        try await serving({
+            $0.headerCountLimit = 5
+            $0.headerFieldLimit = 200
+            $0.headerLimit = 400
+        }) { _, server in
+            let value = String(repeating: "x", count: 150)
+            for (headers, isFine) in [
+                (["A: 1", "B: 2"], true), (["A: \(value)"], true), (["A: 1", "B: 2", "C: 3", "D: 4", "E: 5"], false),
+                (["A: \(value)\(value)"], false), (["A: \(value)", "B: \(value)", "C: \(value)"], false),
+            ] {
+                let client = try RawClient(port: server.port)
+                try await client.send(
+                    "GET /healthz HTTP/1.1\r\nHost: x\r\n\(headers.map { "\($0)\r\n" }.joined())\r\n")
+                if isFine {
+                    #expect(try await client.reply().status == 200)
+                } else {
+                    let answer = String(decoding: try await client.readAll(), as: UTF8.self)
+                    #expect(answer.isEmpty || answer.hasPrefix("HTTP/1.1 4"), "\(answer.prefix(80))")
+                }
+            }
+        }
+    }
+
     @Test func aLargeBodyIsNotReadToItsEnd() async throws {
         try await serving({ $0.bodyLimit = 1000 }) { _, server in
             let client = try RawClient(port: server.port)

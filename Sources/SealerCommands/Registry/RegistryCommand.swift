@@ -21,8 +21,11 @@ struct RegistryCommand: ParsableCommand {
 struct RegistryServeCommand: ContextCommand {
     static let configuration = CommandConfiguration(
         commandName: "serve",
-        abstract: "Serve every contained image of the store, read-only, under its own name.",
+        abstract: "Serve every contained image of the store under its own name; with --writable take pushes in.",
         discussion: """
+            Read-only and open to everybody who reaches the address, unless options say otherwise. With --htpasswd only its \
+            accounts are served (bcrypt: htpasswd -B); of these --pusher may push. /healthz and /metrics answer everybody.
+
             Example:
               sealer registry serve --listen 127.0.0.1:5000
               skopeo copy docker://127.0.0.1:5000/k8s.gcr.io/pause:3.2 oci:pause
@@ -37,6 +40,33 @@ struct RegistryServeCommand: ContextCommand {
 
     @Option(help: ArgumentHelp("The certificate's private key, PEM.", valueName: "path"))
     var tlsKey: String?
+
+    @Flag(help: "Take pushes in.")
+    var writable = false
+
+    @Flag(help: "Let manifests, tags and blobs be deleted, by whoever may push.")
+    var deletable = false
+
+    @Option(help: ArgumentHelp("A file of accounts: serve only these.", valueName: "path"))
+    var htpasswd: String?
+
+    @Option(help: ArgumentHelp("An account that may push; may be repeated.", valueName: "name"))
+    var pusher: [String] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "An account that sees only these repositories, docker.io/team; may be repeated.",
+            valueName: "name=repository"))
+    var confine: [String] = []
+
+    @Flag(help: "Let everybody push, where there are no accounts.")
+    var anonymousPush = false
+
+    @Option(
+        help: ArgumentHelp(
+            "Serve this folder of docker-distribution's instead of the store, read-only: registry/docker/registry/v2.",
+            valueName: "folder"))
+    var tree: String?
 
     @OptionGroup var rootOptions: RootOptions
 
@@ -57,13 +87,43 @@ struct RegistryServeCommand: ContextCommand {
         case (nil, nil): break
         default: throw Failure(.usage, "--tls-cert and --tls-key go together")
         }
-        let store = try await context.store(rootOptions.root)
-        let registry = try await RegistryServer.start(configuration, content: StoreContent(store: store)) { line in
+        configuration.isWritable = writable
+        configuration.isDeletable = deletable
+        configuration.access.htpasswd = htpasswd.map { FilePath($0) }
+        configuration.access.pushers = Set(pusher)
+        configuration.access.allowsAnonymousPush = anonymousPush
+        for (name, repository) in try confine.map({ try Self.pair($0) }) {
+            configuration.access.confined[name, default: []].insert(repository)
+        }
+        if htpasswd != nil, configuration.tls == nil, !["127.0.0.1", "::1", "localhost"].contains(configuration.host) {
+            context.writeError("warning: without --tls-cert passwords cross the network as plain text")
+        }
+        let (content, place) = try await content(context)
+        let registry = try await RegistryServer.start(configuration, content: content) { line in
             context.writeError(TerminalText.line(String(describing: line)))
         }
-        let scheme = configuration.tls == nil ? "http" : "https"
-        context.write("serving \(store.root) at \(scheme)://\(registry.host):\(registry.port)")
+        context.write("serving \(place) at \(registry.url)")
         await Interruption.wait()
         await registry.stop()
+    }
+
+    private static func pair(_ text: String) throws -> (String, String) {
+        guard let equals = text.firstIndex(of: "="), equals != text.startIndex else {
+            throw Failure(.usage, "--confine \(text): NAME=REPOSITORY was expected")
+        }
+        return (String(text[..<equals]), String(text[text.index(after: equals)...]))
+    }
+
+    private func content(_ context: CommandContext) async throws -> (any RegistryContent, String) {
+        if let tree {
+            guard !writable else { throw Failure(.usage, "--tree is served read-only: leave --writable out") }
+            return (try await DistributionTree(FilePath(tree)), tree)
+        }
+        let store = try await context.store(rootOptions.root)
+        let report: @Sendable (Failure) -> Void = { context.writeError(TerminalText.block("warning: \($0)")) }
+        let content: any RegistryContent =
+            writable
+            ? WritableStoreContent(store: store, report: report) : StoreContent(store: store, report: report)
+        return (content, store.root.string)
     }
 }
