@@ -62,6 +62,14 @@ let package = Package(
             dependencies: ["LinuxSystem", "OCI", "TestSupport", subprocess, systemPackage],
             swiftSettings: settings
         ),
+        // The tool as users have it, killed in the middle of what it does.
+        .testTarget(
+            name: "CrashTests",
+            dependencies: [
+                "ImageStore", "LinuxSystem", "OCI", "RegistryServer", "Report", "TestSupport", systemPackage,
+            ],
+            swiftSettings: settings
+        ),
         .executableTarget(name: "sealer", dependencies: ["SealerCommands"], swiftSettings: settings),
     ]
         // Values.
@@ -83,7 +91,7 @@ let package = Package(
             "RegistryClient",
             [
                 "ImageStore", "LinuxSystem", "OCI", "Report", asyncHTTPClient, nioCore, nioPosix, nioHTTP1, nioSSL,
-                systemPackage,
+                subprocess, systemPackage,
             ]
         )
         + room(
@@ -92,6 +100,10 @@ let package = Package(
                 "CCrypt", "ImageStore", "LinuxSystem", "OCI", "Report", nioCore, nioPosix, nioHTTP1, nioSSL,
                 systemPackage,
             ]
+        )
+        + room(
+            "ImageCopy",
+            ["ImageArchive", "ImageStore", "LinuxSystem", "OCI", "RegistryClient", "Report", systemPackage]
         )
         // Hosts.
         + room("DockerEngine", ["LinuxSystem", "Report", nioCore, nioPosix, nioHTTP1, systemPackage])
@@ -132,7 +144,7 @@ let package = Package(
             "SealerCommands",
             [
                 "ApplyEngine", "BuildEngine", "ClusterRuntime", "Clusterfile", "DockerEngine", "ImageStore", "Infra",
-                "ImageTree", "LinuxSystem", "NodeAgent", "OCI", "RegistryClient",
+                "ImageArchive", "ImageCopy", "ImageTree", "LinuxSystem", "NodeAgent", "OCI", "RegistryClient",
                 "RegistryServer",
                 "Remote", "Report", "Terminal", argumentParser, systemPackage,
             ]

@@ -95,7 +95,7 @@ public struct Kubeadm: KubernetesRuntime {
                 through: master
             )
             if result.status == 0, !result.output.isEmpty { return }
-            try await pause(for: .milliseconds(200))
+            try await Task.sleep(for: .milliseconds(200))
         }
         throw Failure(
             .timeout,
@@ -191,7 +191,7 @@ public struct Kubeadm: KubernetesRuntime {
                     remedy: "look at kubelet's log on the node: journalctl --unit kubelet"
                 )
             }
-            try await pause(for: .milliseconds(200))
+            try await Task.sleep(for: .milliseconds(200))
         }
         let result = try await kubectl(["patch", "node", node.name, "--patch", patch], through: master)
         guard result.status == 0 else {
@@ -228,7 +228,7 @@ public struct Kubeadm: KubernetesRuntime {
                     remedy: "look at kubelet's log on the node: journalctl --unit kubelet"
                 )
             }
-            try await pause(for: .milliseconds(500))
+            try await Task.sleep(for: .milliseconds(500))
         }
     }
 
@@ -262,7 +262,7 @@ public struct Kubeadm: KubernetesRuntime {
                     remedy: "the cluster runs; look at them with kubectl describe pod"
                 )
             }
-            try await pause(for: .milliseconds(300))
+            try await Task.sleep(for: .milliseconds(300))
         }
     }
 

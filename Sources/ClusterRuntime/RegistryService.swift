@@ -63,7 +63,7 @@ public struct RegistryService: Sendable {
         while true {
             if try await node.host.facts().listeningPorts.contains(address.port) { return }
             guard ContinuousClock.now < end else { break }
-            try await pause(for: .milliseconds(200))
+            try await Task.sleep(for: .milliseconds(200))
         }
         let log = try await node.host.run(
             RemoteCommand(["journalctl", "--no-pager", "--lines=15", "--output=cat", "--unit=\(Self.unit)"]),

@@ -111,7 +111,7 @@ extension DockerClient {
                 // The streams may end a moment before the engine notes the process' end.
                 for _ in 0..<100 {
                     if let code = try await stream.exitCode() { return (code, text) }
-                    try await pause(for: .milliseconds(50))
+                    try await Task.sleep(for: .milliseconds(50))
                 }
                 throw Failure(.timeout, "waited 5 s for \"\(name)\" to end after its output did", at: container)
             } onCancel: {

@@ -52,6 +52,14 @@ extension ImageStore {
                 try take(root.appending("ingest").appending(name))
                 garbage.unfinished += 1
             }
+            // Nobody writes the list of images now, so what lies beside it was left by somebody who died.
+            let names = try FileLock(
+                root.appending("index.lock"), .exclusive, limit: limit, guarding: "the list of images")
+            defer { names.release() }
+            for name in try Folder.names(in: root) where Self.isUnfinished(name) {
+                try take(root.appending(name))
+                garbage.unfinished += 1
+            }
             return garbage
         }
     }

@@ -47,7 +47,8 @@ public final class ImageStore: Sendable {
     private static func make(_ root: FilePath) throws {
         try Folder.make(root)
         let names = try Folder.names(in: root)
-        guard names.allSatisfy({ ["blobs", "ingest", "index.json", "index.lock", "blobs.lock"].contains($0) }) else {
+        let own = ["blobs", "ingest", "index.json", "index.lock", "blobs.lock"]
+        guard names.allSatisfy({ own.contains($0) || isUnfinished($0) }) else {
             throw Failure(
                 .conflict,
                 "the folder holds other things and is no image store",
@@ -63,6 +64,11 @@ public final class ImageStore: Sendable {
             canonicalJSON(Layout(imageLayoutVersion: "1.0.0")),
             to: root.appending("oci-layout")
         )
+    }
+
+    /// Whether a file of the store's root is one that a process was writing when it died.
+    static func isUnfinished(_ name: String) -> Bool {
+        name.hasPrefix(".index.json.") || name.hasPrefix(".oci-layout.")
     }
 
     private struct Layout: Codable {

@@ -234,7 +234,7 @@ extension ImageStore {
                     remedy: "wait for it to end, or find it with: fuser \(path.string)"
                 )
             }
-            try await pause(for: .milliseconds(50))
+            try await Task.sleep(for: .milliseconds(50))
         }
     }
 }

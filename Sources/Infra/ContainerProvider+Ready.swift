@@ -40,7 +40,7 @@ extension ContainerProvider {
             case "maintenance", "stopping":
                 throw Failure(.commandFailed, "systemd in the container is in the state \"\(last)\"", at: container)
             default:
-                try await pause(for: .milliseconds(200))
+                try await Task.sleep(for: .milliseconds(200))
             }
         }
         throw Failure(

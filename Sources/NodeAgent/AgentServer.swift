@@ -112,7 +112,7 @@ public struct AgentServer: Sendable {
             group.addTask {
                 for await value in values {
                     try await stream.send(AgentReply.progress(value))
-                    try await pause(for: AgentProtocol.progressInterval)
+                    try await Task.sleep(for: AgentProtocol.progressInterval)
                 }
             }
             defer { group.cancelAll() }

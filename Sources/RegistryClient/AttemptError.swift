@@ -1,4 +1,5 @@
 import AsyncHTTPClient
+import FoundationEssentials
 import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -17,6 +18,10 @@ struct AttemptError: Error {
 
     var failure: Failure
     var retry: Retry
+    /// The status that was answered, if one was.
+    var status: UInt?
+    /// Whether more of the content came or went than in all attempts before: then the count of attempts begins anew.
+    var gotOn = false
     /// Whether no HTTP was spoken at all: then an insecure registry may still speak plain http.
     var spokeNoHTTP = false
 
@@ -32,14 +37,14 @@ struct AttemptError: Error {
     ///
     /// - Parameters:
     ///   - origin: `https://HOST:PORT`.
-    ///   - subject: what was asked for, as the message should name it.
-    static func connection(_ error: any Error, at origin: String, getting subject: String) -> any Error {
+    ///   - errand: what was wanted, as the message should name it.
+    static func connection(_ error: any Error, at origin: String, for errand: Errand) -> any Error {
         if error is CancellationError || (error as? HTTPClientError) == .cancelled { return CancellationError() }
         if let known = error as? AttemptError { return known }
         if let failure = error as? Failure { return AttemptError(failure) }
         if let parser = error as? HTTPParserError, parser != .invalidEOFState {
             return AttemptError(
-                Failure(.integrity, "cannot get \(subject): the registry's reply is not HTTP (\(parser))", at: origin),
+                Failure(.integrity, "cannot \(errand): the registry's reply is not HTTP (\(parser))", at: origin),
                 spokeNoHTTP: true
             )
         }
@@ -47,7 +52,7 @@ struct AttemptError: Error {
             return AttemptError(
                 Failure(
                     .timeout,
-                    "waited in vain for the registry to answer, to get \(subject)",
+                    "waited in vain for the registry to answer, to \(errand)",
                     at: origin,
                     remedy: "see whether the registry is up and a firewall lets this machine reach it"
                 ),
@@ -59,7 +64,7 @@ struct AttemptError: Error {
             return AttemptError(
                 Failure(
                     .unreachable,
-                    "cannot get \(subject): \(problem.text)",
+                    "cannot \(errand): \(problem.text)",
                     at: origin,
                     remedy: problem.isCertificate
                         ? "trust the authority that signed the registry's certificate on this machine (ca-certificates),"
@@ -72,7 +77,7 @@ struct AttemptError: Error {
         return AttemptError(
             Failure(
                 .unreachable,
-                "cannot get \(subject): \(plainText(error))",
+                "cannot \(errand): \(plainText(error))",
                 at: origin,
                 remedy: "see whether the name is right, the registry is up and this machine can reach it"
             ),
@@ -128,30 +133,29 @@ struct AttemptError: Error {
         headers: HTTPHeaders,
         body: String,
         at origin: String,
-        getting subject: String
+        for errand: Errand
     ) -> AttemptError {
         let said = body.isEmpty ? "" : " (\(body))"
-        let what = "cannot get \(subject): the registry answered \(status.code)\(said)"
+        let what = "cannot \(errand): the registry answered \(status.code)\(said)"
+        var error = AttemptError(Failure(.integrity, what, at: origin))
+        error.status = status.code
         switch status.code {
         case 404:
-            return AttemptError(
-                Failure(
-                    .notFound, what, at: origin,
-                    remedy: "check the name and the tag, and that the registry has the image")
-            )
+            error.failure.kind = .notFound
+            error.failure.remedy = "check the name and the tag, and that the registry has the image"
         case 401, 403:
-            return AttemptError(
-                Failure(
-                    .denied, what, at: origin, remedy: "check the name, or log in to the registry with: docker login")
-            )
+            error.failure.kind = .denied
+            error.failure.remedy = "check the name, or log in to the registry with: sealer login"
+        case 405:
+            error.failure.kind = .unavailable
+            error.failure.remedy = "the registry does not do this: it may be read-only, or a cache of another one"
         case 408, 429, 500...599:
-            return AttemptError(
-                Failure(.unreachable, what, at: origin, remedy: "try again later"),
-                retry: .later(
-                    headers.first(name: "retry-after").flatMap(Int64.init).map { .seconds(min(max($0, 0), 3600)) })
-            )
-        default: return AttemptError(Failure(.integrity, what, at: origin))
+            error.failure.kind = .unreachable
+            error.failure.remedy = "try again later"
+            error.retry = .later(retryAfter(headers.first(name: "retry-after"), now: .now))
+        default: break
         }
+        return error
     }
 }
 

@@ -21,20 +21,20 @@ final class Authenticator: Sendable {
 
     private struct State {
         var tokens: [TokenKey: Token] = [:]
+        var wanted: Set<TokenKey> = []
         var basic: [String: String] = [:]
-        var warned: Set<String> = []
     }
 
     private let configuration: RegistryConfiguration
     private let transport: Transport
-    private let progress: any ProgressSink
     private let state = Mutex(State())
     private let fetching = SharedWork<TokenKey, String>()
+    private let finder: CredentialFinder
 
     init(configuration: RegistryConfiguration, transport: Transport, progress: any ProgressSink) {
         self.configuration = configuration
         self.transport = transport
-        self.progress = progress
+        finder = CredentialFinder(configuration: configuration, progress: progress)
     }
 
     /// The `Authorization` that the registry accepted before, if there is one that still holds.
@@ -46,6 +46,15 @@ final class Authenticator: Sendable {
                 state.tokens[key] = nil
             }
             return state.basic["\(endpoint.host)/\(endpoint.repository)"]
+        }
+    }
+
+    /// Whether a place wanted a token before and there is none that still holds.
+    func lacksToken(for endpoint: Endpoint) -> Bool {
+        let key = Self.tokenKey(endpoint)
+        return state.withLock { state in
+            guard state.wanted.contains(key) else { return false }
+            return state.tokens[key].map { $0.expires <= .now } ?? true
         }
     }
 
@@ -62,21 +71,21 @@ final class Authenticator: Sendable {
         from origin: Origin,
         endpoint: Endpoint,
         rejected: String?,
-        subject: String
+        errand: Errand
     ) async throws -> String? {
         let challenges = headers["www-authenticate"].prefix(Challenge.countLimit).flatMap(Challenge.parse)
-        let finding = configuration.credentials.find(host: endpoint.name, repository: endpoint.repository)
-        if case .keptByHelper(let helper) = finding { warn(about: helper, at: endpoint.name) }
+        let credential = try await finder.credential(for: endpoint, errand: errand)
         if let bearer = challenges.first(where: { $0.scheme == "bearer" && $0.parameters["realm"] != nil }) {
             let key = Self.tokenKey(endpoint)
             state.withLock { state in
+                state.wanted.insert(key)
                 if let rejected, state.tokens[key]?.header == rejected { state.tokens[key] = nil }
             }
             if let header = known(for: endpoint), header != rejected { return header }
             do {
                 let (header, _) = try await fetching.value(for: key) {
                     try await self.fetchToken(
-                        bearer, from: origin, endpoint: endpoint, finding: finding, subject: subject)
+                        bearer, from: origin, endpoint: endpoint, credential: credential, errand: errand)
                 }
                 return header == rejected ? nil : header
             } catch let error as SharedWorkError {
@@ -84,7 +93,7 @@ final class Authenticator: Sendable {
             }
         }
         if challenges.contains(where: { $0.scheme == "basic" }) {
-            guard case .credential(.password(let user, let password)) = finding else { return nil }
+            guard case .password(let user, let password) = credential else { return nil }
             let header = Self.basic(user, password)
             guard header != rejected else { return nil }
             state.withLock { $0.basic["\(endpoint.host)/\(endpoint.repository)"] = header }
@@ -93,7 +102,7 @@ final class Authenticator: Sendable {
         let offered = challenges.map(\.scheme).joined(separator: ", ")
         throw Failure(
             .denied,
-            "cannot get \(subject): the registry wants a login in a way that is not supported"
+            "cannot \(errand): the registry wants a login in a way that is not supported"
                 + " (\(offered.isEmpty ? "it names none" : printable(offered, limit: 100)))",
             at: origin.description
         )
@@ -101,30 +110,24 @@ final class Authenticator: Sendable {
 
     /// What a denial should say beyond the registry's words.
     func remedy(for endpoint: Endpoint) -> String {
-        switch configuration.credentials.find(host: endpoint.name, repository: endpoint.repository) {
-        case .keptByHelper(let helper):
-            "the credentials of \(endpoint.name) are kept by docker-credential-\(printable(helper, limit: 60)); credential"
-                + " helpers are not supported yet: log in with a config.json without credsStore and credHelpers"
+        let right =
+            switch endpoint.access {
+            case .pull, .nothing: "pull"
+            case .push, .mount: "push"
+            }
+        return switch configuration.credentials.find(host: endpoint.name, repository: endpoint.repository) {
+        case .keptByHelper(let helper, _, true):
+            "check that the name is right and that the login of \(endpoint.name), which"
+                + " docker-credential-\(printable(helper, limit: 60)) keeps, may \(right) it"
         case .credential:
-            "check that the name is right and that the login of \(endpoint.name) in docker's config.json may pull it"
-        case .nothing:
-            "check that the name is right; if the registry wants a login: docker login \(endpoint.name)"
+            "check that the name is right and that the login of \(endpoint.name) in docker's config.json may \(right) it"
+        case .nothing, .keptByHelper:
+            "check that the name is right; if the registry wants a login: sealer login \(endpoint.name)"
         }
     }
 
-    private func warn(about helper: String, at host: String) {
-        let isFirst = state.withLock { $0.warned.insert(host).inserted }
-        guard isFirst else { return }
-        progress.send(
-            .warning(
-                "the credentials of \(host) are kept by docker-credential-\(printable(helper, limit: 60)): credential helpers"
-                    + " are not supported yet, going on without a login"
-            )
-        )
-    }
-
     private static func tokenKey(_ endpoint: Endpoint) -> TokenKey {
-        TokenKey(host: endpoint.host, scope: "repository:\(endpoint.repository):pull")
+        TokenKey(host: endpoint.host, scope: endpoint.scopes.joined(separator: " "))
     }
 
     private static func basic(_ user: String, _ password: String) -> String {
@@ -149,29 +152,34 @@ final class Authenticator: Sendable {
         _ challenge: Challenge,
         from origin: Origin,
         endpoint: Endpoint,
-        finding: CredentialFile.Finding,
-        subject: String
+        credential: Credential?,
+        errand: Errand
     ) async throws -> String {
         let realmText = challenge.parameters["realm"] ?? ""
         guard let realm = Origin(realmText) else {
             throw Failure(
                 .integrity,
-                "cannot get \(subject): the registry sends us to log in at \"\(printable(realmText, limit: 100))\","
+                "cannot \(errand): the registry sends us to log in at \"\(printable(realmText, limit: 100))\","
                     + " which is no http or https address",
                 at: origin.description
             )
         }
         var request = Transport.Request(url: realmText, trust: trust(for: realm, origin: origin, endpoint: endpoint))
-        let scope = challenge.parameters["scope"] ?? Self.tokenKey(endpoint).scope
+        // For a push both rights are asked for at once, whatever the first request needed.
+        var scopes = endpoint.access == .pull ? [] : endpoint.scopes
+        let asked = challenge.parameters["scope"] ?? endpoint.scopes.first
+        if let asked, !scopes.contains(where: { $0 == asked || $0.hasPrefix("\(asked),") }) { scopes.append(asked) }
         let service = challenge.parameters["service"]
-        var form: [(String, String)] = [("scope", scope)]
+        let isTraded = if case .identityToken = credential { true } else { false }
+        // Several scopes: a parameter each, or in a form one with blanks between (OAuth 2).
+        var form = (isTraded ? [scopes.joined(separator: " ")] : scopes).filter { !$0.isEmpty }.map { ("scope", $0) }
         if let service { form.append(("service", service)) }
-        if case .credential(let credential) = finding {
+        if let credential {
             // A secret goes in the clear only where the registry itself is spoken to in the clear.
             guard realm.scheme == "https" || (origin.scheme == "http" && realm.host == origin.host) else {
                 throw Failure(
                     .denied,
-                    "cannot get \(subject): the registry wants the login sent without encryption to \(realm), refused",
+                    "cannot \(errand): the registry wants the login sent without encryption to \(realm), refused",
                     at: origin.description,
                     remedy: "ask whoever runs the registry to name an https address for its logins"
                 )
@@ -187,27 +195,27 @@ final class Authenticator: Sendable {
         let encoded = form.map { "\(percentEncoded($0.0))=\(percentEncoded($0.1))" }.joined(separator: "&")
         if request.method == .POST {
             request.headers.add(name: "Content-Type", value: "application/x-www-form-urlencoded")
-            request.body = ByteBuffer(string: encoded)
+            request.body = .bytes(ByteBuffer(string: encoded))
         } else {
-            request.url += (realmText.contains("?") ? "&" : "?") + encoded
+            if !encoded.isEmpty { request.url += (realmText.contains("?") ? "&" : "?") + encoded }
         }
-        return try await requestToken(request, realm: realm, endpoint: endpoint, subject: subject)
+        return try await requestToken(request, realm: realm, endpoint: endpoint, errand: errand)
     }
 
     private func requestToken(
         _ request: Transport.Request,
         realm: Origin,
         endpoint: Endpoint,
-        subject: String
+        errand: Errand
     ) async throws -> String {
-        let what = "a token for \(subject)"
-        let response = try await transport.send(request, getting: what)
+        let errand = Errand.get("a token for \(errand.subject)")
+        let response = try await transport.send(request, for: errand)
         let body = try await collect(
             response.body,
             limit: 256 << 10,
             limits: configuration.limits,
             origin: realm.description,
-            subject: what
+            errand: errand
         )
         guard response.status == .ok else {
             var error = AttemptError.status(
@@ -215,7 +223,7 @@ final class Authenticator: Sendable {
                 headers: response.headers,
                 body: registryMessage(body),
                 at: realm.description,
-                getting: what
+                for: errand
             )
             if error.failure.kind == .denied { error.failure.remedy = remedy(for: endpoint) }
             throw error
@@ -223,7 +231,7 @@ final class Authenticator: Sendable {
         let reply = try? JSONDecoder().decode(TokenReply.self, from: body)
         let token = [reply?.token, reply?.accessToken].compactMap(\.self).first { !$0.isEmpty }
         guard let token, token.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
-            throw Failure(.integrity, "cannot get \(what): the reply holds no token", at: realm.description)
+            throw Failure(.integrity, "cannot \(errand): the reply holds no token", at: realm.description)
         }
         let header = "Bearer \(token)"
         // A tenth earlier than it says: the request still has to get there.

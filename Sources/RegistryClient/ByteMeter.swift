@@ -49,7 +49,7 @@ func drain<Body: AsyncSequence & Sendable>(
     _ body: Body,
     limits: RegistryLimits,
     origin: String,
-    subject: String,
+    errand: Errand,
     take: @escaping @Sendable (ByteBuffer) async throws -> Void
 ) async throws where Body.Element == ByteBuffer {
     let meter = ByteMeter()
@@ -63,7 +63,7 @@ func drain<Body: AsyncSequence & Sendable>(
                     chunk = try await iterator.next()
                 } catch {
                     try Task.checkCancellation()
-                    throw AttemptError.connection(error, at: origin, getting: subject)
+                    throw AttemptError.connection(error, at: origin, for: errand)
                 }
                 meter.endWait(bytes: chunk?.readableBytes ?? 0)
                 // A cancelled body ends as if it were complete.
@@ -74,12 +74,12 @@ func drain<Body: AsyncSequence & Sendable>(
         }
         group.addTask {
             while !meter.hasStalled(limit: limits.stall, minimum: limits.stallBytes) {
-                try await pause(for: limits.stall / 8)
+                try await Task.sleep(for: limits.stall / 8)
             }
             throw AttemptError(
                 Failure(
                     .timeout,
-                    "the registry stalled: fewer than \(limits.stallBytes) bytes of \(subject) in \(limits.stall.inWords)",
+                    "the registry stalled: fewer than \(limits.stallBytes) bytes of \(errand.subject) in \(limits.stall.inWords)",
                     at: origin,
                     remedy: "see whether the registry is overloaded, then try again"
                 ),

@@ -14,14 +14,14 @@ func collect(
     limit: Int,
     limits: RegistryLimits,
     origin: String,
-    subject: String
+    errand: Errand
 ) async throws -> Data {
     let data = Mutex(Data())
-    try await drain(body, limits: limits, origin: origin, subject: subject) { chunk in
+    try await drain(body, limits: limits, origin: origin, errand: errand) { chunk in
         try data.withLock { data in
             guard data.count + chunk.readableBytes <= limit else {
                 throw AttemptError(
-                    Failure(.integrity, "cannot get \(subject): the reply is larger than \(limit) bytes", at: origin)
+                    Failure(.integrity, "cannot \(errand): the reply is larger than \(limit) bytes", at: origin)
                 )
             }
             data.append(contentsOf: chunk.readableBytesView)
@@ -46,20 +46,65 @@ func registryMessage(_ body: Data) -> String {
     return printable(text, limit: 200)
 }
 
+/// A request to a registry.
+struct Ask: Sendable {
+    /// Where it goes.
+    enum Target: Sendable {
+        /// Something below `/v2/REPOSITORY/`, with its query.
+        case path(String)
+        /// `/v2/` itself.
+        case base
+        /// An address that the registry named; it may be somebody else's.
+        case address(String, registry: Origin)
+    }
+
+    var method = HTTPMethod.GET
+    var target: Target
+    var headers: HTTPHeaders = [:]
+    var body: RequestBody?
+    /// The statuses that are answers and no errors.
+    var accepted: Set<UInt> = [200]
+    var errand: Errand
+
+    /// Asks for something below `/v2/REPOSITORY/`.
+    init(_ method: HTTPMethod = .GET, path: String, accept: [String] = [], accepted: Set<UInt> = [200], errand: Errand)
+    {
+        self.init(method, .path(path), accepted: accepted, errand: errand)
+        if !accept.isEmpty { headers.add(name: "Accept", value: accept.joined(separator: ", ")) }
+    }
+
+    /// Asks for anything.
+    init(_ method: HTTPMethod, _ target: Target, accepted: Set<UInt>, errand: Errand) {
+        self.method = method
+        self.target = target
+        self.accepted = accepted
+        self.errand = errand
+    }
+}
+
 extension RegistryClient {
     /// A successful reply and who gave it.
     struct Reply: Sendable {
         var response: HTTPClientResponse
-        /// `https://HOST:PORT` of the registry, whoever a redirect led to.
-        var origin: String
+        /// The registry, whoever a redirect led to.
+        var origin: Origin
+        /// The address that answered in the end.
+        var url: String
+
+        var status: UInt { response.status.code }
+        var headers: HTTPHeaders { response.headers }
     }
 
-    /// Asks a registry for something below `/v2/REPOSITORY/`: chooses https or http, logs in, follows redirects.
+    /// Asks a registry: chooses https or http, logs in, follows redirects.
     ///
     /// - Throws: `AttemptError`, `Failure` or `CancellationError`.
-    func get(_ path: String, at endpoint: Endpoint, accept: [String] = [], subject: String) async throws -> Reply {
-        var headers: HTTPHeaders = [:]
-        if !accept.isEmpty { headers.add(name: "Accept", value: accept.joined(separator: ", ")) }
+    func send(_ ask: Ask, to endpoint: Endpoint) async throws -> Reply {
+        let path: String
+        switch ask.target {
+        case .address(let url, let registry): return try await send(ask, url, from: registry, at: endpoint)
+        case .base: path = ""
+        case .path(let rest): path = "\(endpoint.repository)/\(rest)"
+        }
         let schemes: [String] =
             switch endpoint.security {
             case .verified: ["https"]
@@ -68,12 +113,13 @@ extension RegistryClient {
             }
         var first: AttemptError?
         for scheme in schemes {
-            let url = "\(scheme)://\(endpoint.host)/v2/\(endpoint.repository)/\(path)"
+            let url = "\(scheme)://\(endpoint.host)/v2/\(path)"
             guard let origin = Origin(url) else {
-                throw Failure(.invalidInput, "\"\(printable(endpoint.host, limit: 100))\" is not a host", at: subject)
+                throw Failure(
+                    .invalidInput, "\"\(printable(endpoint.host, limit: 100))\" is not a host", at: ask.errand.subject)
             }
             do {
-                let reply = try await get(url, from: origin, at: endpoint, headers: headers, subject: subject)
+                let reply = try await send(ask, url, from: origin, at: endpoint)
                 if endpoint.security == .insecure { remember(scheme: scheme, of: endpoint.host) }
                 return reply
             } catch let error as AttemptError where error.spokeNoHTTP && scheme != schemes.last {
@@ -88,25 +134,14 @@ extension RegistryClient {
         throw first ?? AttemptError(Failure(.software, "no scheme was tried", at: endpoint.host))
     }
 
-    private func get(
-        _ url: String,
-        from origin: Origin,
-        at endpoint: Endpoint,
-        headers: HTTPHeaders,
-        subject: String
-    ) async throws -> Reply {
+    private func send(_ ask: Ask, _ url: String, from origin: Origin, at endpoint: Endpoint) async throws -> Reply {
         var authorization = authenticator.known(for: endpoint)
         var answers = 0
         while true {
-            let response = try await follow(
-                url,
-                from: origin,
-                at: endpoint,
-                headers: headers,
-                authorization: authorization,
-                subject: subject
-            )
-            if response.status.code == 200 { return Reply(response: response, origin: origin.description) }
+            let (response, last) = try await follow(ask, url, from: origin, at: endpoint, authorization: authorization)
+            if ask.accepted.contains(response.status.code) {
+                return Reply(response: response, origin: origin, url: last)
+            }
             let isChallenge = response.status == .unauthorized && response.headers.contains(name: "www-authenticate")
             // Twice: a token from the cache may have run out, the next one has not.
             if isChallenge, answers < 2 {
@@ -116,14 +151,14 @@ extension RegistryClient {
                     from: origin,
                     endpoint: endpoint,
                     rejected: authorization,
-                    subject: subject
+                    errand: ask.errand
                 )
                 if let answer {
                     authorization = answer
                     continue
                 }
             }
-            throw await refusal(response, origin: origin, endpoint: endpoint, subject: subject)
+            throw await refusal(response, origin: origin, endpoint: endpoint, errand: ask.errand)
         }
     }
 
@@ -131,7 +166,7 @@ extension RegistryClient {
         _ response: HTTPClientResponse,
         origin: Origin,
         endpoint: Endpoint,
-        subject: String
+        errand: Errand
     ) async -> any Error {
         let limits = configuration.limits
         // The status says what matters: a body that does not come, or is none, only leaves the explanation out.
@@ -140,7 +175,7 @@ extension RegistryClient {
             limit: 64 << 10,
             limits: limits,
             origin: origin.description,
-            subject: subject
+            errand: errand
         )
         if Task.isCancelled { return CancellationError() }
         var error = AttemptError.status(
@@ -148,7 +183,7 @@ extension RegistryClient {
             headers: response.headers,
             body: body.map(registryMessage) ?? "",
             at: origin.description,
-            getting: subject
+            for: errand
         )
         if error.failure.kind == .denied { error.failure.remedy = authenticator.remedy(for: endpoint) }
         return error
@@ -156,55 +191,73 @@ extension RegistryClient {
 
     /// Sends the request and follows redirects: never from https to http, and never with our credentials to somebody else.
     private func follow(
+        _ ask: Ask,
         _ url: String,
         from origin: Origin,
         at endpoint: Endpoint,
-        headers: HTTPHeaders,
-        authorization: String?,
-        subject: String
-    ) async throws -> HTTPClientResponse {
+        authorization: String?
+    ) async throws -> (HTTPClientResponse, String) {
+        let errand = ask.errand
         var url = url
-        var current = origin
+        guard var current = Origin(url) else {
+            throw Failure(
+                .integrity, "cannot \(errand): \"\(printable(url, limit: 100))\" is no address", at: origin.description)
+        }
         for _ in 0...configuration.limits.redirects {
-            var request = Transport.Request(url: url, headers: headers)
+            var request = Transport.Request(method: ask.method, url: url, headers: ask.headers, body: ask.body)
             request.trust = current.domain == origin.domain ? trust(of: endpoint) : configuration.trust(for: current)
             if current == origin, let authorization { request.headers.add(name: "Authorization", value: authorization) }
-            let response = try await transport.send(request, getting: subject)
+            let response = try await transport.send(request, for: errand)
             guard [301, 302, 303, 307, 308].contains(response.status.code) else {
                 guard current == origin || response.status != .unauthorized else {
                     throw Failure(
                         .denied,
-                        "cannot get \(subject): \(current), where the registry sent us, wants a login of its own",
+                        "cannot \(errand): \(current), where the registry sent us, wants a login of its own",
                         at: origin.description
                     )
                 }
-                return response
+                return (response, url)
+            }
+            // The other redirects turn a request that brings something into one that fetches something.
+            guard ask.method == .GET || ask.method == .HEAD || [307, 308].contains(response.status.code) else {
+                throw Failure(
+                    .integrity,
+                    "cannot \(errand): the registry redirects what we send with the status \(response.status.code)",
+                    at: current.description
+                )
             }
             let location = response.headers.first(name: "location") ?? ""
-            guard let target = URL(string: location, relativeTo: URL(string: url))?.absoluteString,
-                let next = Origin(target)
-            else {
-                throw Failure(
-                    .integrity,
-                    "cannot get \(subject): redirected to \"\(printable(location, limit: 100))\", which is no address",
-                    at: current.description
-                )
-            }
-            guard next.scheme == "https" || current.scheme == "http" else {
-                throw Failure(
-                    .integrity,
-                    "cannot get \(subject): redirected from https to \(next), which is not encrypted, refused",
-                    at: current.description
-                )
-            }
-            url = target
-            current = next
+            (url, current) = try next(location, after: url, errand: errand)
         }
         throw Failure(
             .integrity,
-            "cannot get \(subject): more than \(configuration.limits.redirects) redirects",
+            "cannot \(errand): more than \(configuration.limits.redirects) redirects",
             at: origin.description
         )
+    }
+
+    /// The address that a `Location` means.
+    ///
+    /// - Throws: `Failure` of kind `integrity` when it is none, or leads from https to http.
+    func next(_ location: String, after url: String, errand: Errand) throws -> (url: String, origin: Origin) {
+        let current = Origin(url)?.description ?? url
+        guard let target = URL(string: location, relativeTo: URL(string: url))?.absoluteString,
+            let next = Origin(target)
+        else {
+            throw Failure(
+                .integrity,
+                "cannot \(errand): redirected to \"\(printable(location, limit: 100))\", which is no address",
+                at: current
+            )
+        }
+        guard next.scheme == "https" || current.hasPrefix("http:") else {
+            throw Failure(
+                .integrity,
+                "cannot \(errand): redirected from https to \(next), which is not encrypted, refused",
+                at: current
+            )
+        }
+        return (target, next)
     }
 
     private func trust(of endpoint: Endpoint) -> Trust {

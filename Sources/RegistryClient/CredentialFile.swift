@@ -25,13 +25,25 @@ public struct CredentialFile: Hashable, Sendable {
     /// What is known about a registry.
     enum Finding: Hashable, Sendable {
         case credential(Credential)
-        /// A credential helper keeps them, by its name without `docker-credential-`.
-        case keptByHelper(String)
+        /// A credential helper keeps them.
+        ///
+        /// - Parameters:
+        ///   - name: without `docker-credential-`.
+        ///   - server: what the helper calls the registry.
+        ///   - isListed: whether the file says that it has them, or only that it may.
+        case keptByHelper(name: String, server: String, isListed: Bool)
         case nothing
     }
 
     private var credentials: [String: Credential] = [:]
-    private var helpers: [String: String] = [:]
+    private var helpers: [String: Helper] = [:]
+    /// The helper that is asked about every other registry.
+    private var store: String?
+
+    private struct Helper: Hashable, Sendable {
+        var name: String
+        var server: String
+    }
 
     /// Makes an empty one.
     public init() {}
@@ -50,14 +62,19 @@ public struct CredentialFile: Hashable, Sendable {
         var key = Self.canonical(host) + "/" + repository
         while true {
             if let credential = credentials[key] { return .credential(credential) }
-            if let helper = helpers[key] { return .keptByHelper(helper) }
-            guard let slash = key.lastIndex(of: "/") else { return .nothing }
+            if let helper = helpers[key] {
+                return .keptByHelper(name: helper.name, server: helper.server, isListed: true)
+            }
+            guard let slash = key.lastIndex(of: "/") else {
+                guard let store else { return .nothing }
+                return .keptByHelper(name: store, server: Self.server(of: host), isListed: false)
+            }
             key = String(key[..<slash])
         }
     }
 
     /// Keys come as hosts, as URLs and, for Docker's own registry, under several names.
-    private static func canonical(_ key: String) -> String {
+    static func canonical(_ key: String) -> String {
         var key = Substring(key)
         for scheme in ["https://", "http://"] where key.hasPrefix(scheme) { key = key.dropFirst(scheme.count) }
         while key.hasSuffix("/") { key = key.dropLast() }
@@ -67,6 +84,17 @@ public struct CredentialFile: Hashable, Sendable {
             return "docker.io" + key.dropFirst(host.count)
         }
         return String(key)
+    }
+
+    /// What docker's file and its helpers call a registry.
+    static func server(of host: String) -> String {
+        canonical(host) == "docker.io" ? "https://index.docker.io/v1/" : host
+    }
+
+    /// The helper that the file names for a registry, whether or not it has anything.
+    func helper(for host: String) -> String? {
+        let canonical = Self.canonical(host)
+        return helpers[canonical]?.name ?? store
     }
 
     // MARK: - Reading
@@ -109,11 +137,12 @@ public struct CredentialFile: Hashable, Sendable {
                 result.credentials[canonical] = .password(user: user, password: password)
             } else if let store = file.credsStore, !store.isEmpty {
                 // docker login leaves an empty entry behind when a store keeps the secret.
-                result.helpers[canonical] = store
+                result.helpers[canonical] = Helper(name: store, server: key)
             }
         }
+        if let store = file.credsStore, !store.isEmpty { result.store = store }
         for (key, helper) in file.credHelpers ?? [:] where result.credentials[canonical(key)] == nil {
-            result.helpers[canonical(key)] = helper
+            result.helpers[canonical(key)] = Helper(name: helper, server: key)
         }
         return result
     }
@@ -137,5 +166,6 @@ public struct CredentialFile: Hashable, Sendable {
     mutating func add(_ other: CredentialFile) {
         credentials.merge(other.credentials) { own, _ in own }
         helpers.merge(other.helpers) { own, _ in own }
+        store = store ?? other.store
     }
 }

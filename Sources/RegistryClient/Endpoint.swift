@@ -13,6 +13,18 @@ struct Endpoint: Hashable, Sendable {
         case plain
     }
 
+    /// What we want to do there; tokens are asked for that.
+    enum Access: Hashable, Sendable {
+        /// Read the repository.
+        case pull
+        /// Read and write it.
+        case push
+        /// Write it, and read another one of the same registry.
+        case mount(from: String)
+        /// Only see whether the registry knows us.
+        case nothing
+    }
+
     /// The host as URLs name it: `registry-1.docker.io`, `sea.hub:5000`.
     var host: String
     /// The host as image names and credentials name it: `docker.io`.
@@ -25,6 +37,25 @@ struct Endpoint: Hashable, Sendable {
     var authority: String?
     /// Whether it is a mirror of the place that the name says.
     var isMirror: Bool
+    /// What we want to do there.
+    var access = Access.pull
+
+    /// The same place for another purpose.
+    func with(_ access: Access) -> Endpoint {
+        var endpoint = self
+        endpoint.access = access
+        return endpoint
+    }
+
+    /// What a token must allow (distribution's token specification, "Resource Scope Grammar").
+    var scopes: [String] {
+        switch access {
+        case .pull: ["repository:\(repository):pull"]
+        case .push: ["repository:\(repository):pull,push"]
+        case .mount(let from): ["repository:\(repository):pull,push", "repository:\(from):pull"]
+        case .nothing: []
+        }
+    }
 }
 
 extension RegistryConfiguration {
@@ -69,13 +100,29 @@ extension RegistryConfiguration {
         return mirrors + [try place(location, isInsecure: rule.insecure, isMirror: false)]
     }
 
+    /// Where an image is written: the place itself, never a mirror.
+    func pushEndpoint(for reference: Reference) throws -> Endpoint {
+        guard let endpoint = try endpoints(for: reference).last(where: { !$0.isMirror }) else {
+            throw Failure(.software, "no registry is known for \(reference.familiar)")
+        }
+        return endpoint.with(.push)
+    }
+
+    /// A registry as such.
+    func registryEndpoint(domain: String) -> Endpoint {
+        endpoint(domain: domain, path: "", isInsecure: false, isMirror: false).with(.nothing)
+    }
+
     private func endpoint(domain: String, path: String, isInsecure: Bool, isMirror: Bool) -> Endpoint {
         let authority = authorities[domain]
+        // Who puts an authority for a host into certs.d means it, also on this machine.
+        let hasOwnAuthority = certificates[domain].map { !$0.authorities.isEmpty } ?? false
         return Endpoint(
             host: domain == "docker.io" ? "registry-1.docker.io" : domain,
             name: domain,
             repository: path,
-            security: authority == nil && (isInsecure || accepts(insecure: domain)) ? .insecure : .verified,
+            security: authority == nil && !hasOwnAuthority && (isInsecure || accepts(insecure: domain))
+                ? .insecure : .verified,
             authority: authority,
             isMirror: isMirror
         )

@@ -20,7 +20,10 @@ extension RegistryClient {
     ///
     /// Hold a `StoreSession`. Memory is bounded: the registry is read no faster than the disk writes.
     ///
-    /// - Throws: `Failure`; the store has nothing of the blob then.
+    /// A blob of at least `RegistryLimits.resumableSize` that does not come whole is gone on with by the next call, also by
+    /// another process.
+    ///
+    /// - Throws: `Failure`; the blob has no name in the store then.
     public func fetchBlob(
         _ descriptor: Descriptor,
         from reference: Reference,
@@ -117,15 +120,16 @@ extension RegistryClient {
         let subject = "\(descriptor.digest) of \(image)"
         guard descriptor.size >= 0 else { throw Failure(.integrity, "\(subject) has a negative size") }
         let isDocument = MediaType.isIndex(descriptor.mediaType) || MediaType.isManifest(descriptor.mediaType)
+        guard isDocument || descriptor.size < configuration.limits.resumableSize else {
+            return try await resume(
+                descriptor, from: endpoints, subject: subject, into: store, progress: progress ?? { _ in })
+        }
         let path = (isDocument ? "manifests/" : "blobs/") + descriptor.digest.description
+        let accept = isDocument ? [descriptor.mediaType] : []
+        let ask = Ask(path: path, accept: accept, errand: .get(subject))
         try await over(endpoints, subject: subject) { endpoint in
-            let reply = try await self.get(
-                path,
-                at: endpoint,
-                accept: isDocument ? [descriptor.mediaType] : [],
-                subject: subject
-            )
-            try await self.receive(descriptor, reply, into: store, subject: subject, progress: progress)
+            let reply = try await self.send(ask, to: endpoint)
+            try await self.receive(descriptor, reply, into: store, errand: ask.errand, progress: progress)
         }
     }
 
@@ -133,78 +137,141 @@ extension RegistryClient {
         _ descriptor: Descriptor,
         _ reply: Reply,
         into store: ImageStore,
-        subject: String,
+        errand: Errand,
         progress: ByteProgress?
     ) async throws {
-        if let text = reply.response.headers.first(name: "content-length"), Int64(text) != descriptor.size {
+        let ingest = try await store.ingest(descriptor)
+        let received = Mutex<Int64>(0)
+        do {
+            try await receive(reply, count: descriptor.size, errand: errand) { buffer in
+                try await BlockingPool.shared.run { try buffer.withUnsafeReadableBytes { try ingest.write($0) } }
+            } came: { count in
+                received.withLock { $0 += count }
+                progress?(count)
+            }
+            _ = try await BlockingPool.shared.run { try ingest.commit() }
+        } catch {
+            progress?(-received.withLock { $0 })
+            ingest.abandon()
+            throw Self.placed(error, errand: errand, origin: reply.origin.description)
+        }
+    }
+
+    /// Reads the body of a reply that must have exactly `count` bytes.
+    ///
+    /// - Parameters:
+    ///   - write: takes the bytes in large pieces, in order; what came before an error is passed on too.
+    ///   - came: takes the number of bytes as they arrive.
+    /// - Throws: `AttemptError`, `Failure` or `CancellationError`.
+    func receive(
+        _ reply: Reply,
+        count: Int64,
+        errand: Errand,
+        write: @escaping @Sendable (ByteBuffer) async throws -> Void,
+        came: @escaping @Sendable (Int64) -> Void
+    ) async throws {
+        let origin = reply.origin.description
+        if let text = reply.headers.first(name: "content-length"), Int64(text) != count {
             throw Failure(
                 .integrity,
-                "cannot get \(subject): the registry announced \(printable(text, limit: 20)) bytes instead of \(descriptor.size)",
-                at: reply.origin
+                "cannot \(errand): the registry announced \(printable(text, limit: 20)) bytes instead of \(count)",
+                at: origin
             )
         }
-        let ingest = try await store.ingest(descriptor)
         let gathered = Mutex(ByteBuffer())
         let received = Mutex<Int64>(0)
+        let writer = PieceWriter(write)
         do {
             try await drain(
                 reply.response.body,
                 limits: configuration.limits,
-                origin: reply.origin,
-                subject: subject
+                origin: origin,
+                errand: errand
             ) { chunk in
                 let total = received.withLock { total in
                     total += Int64(chunk.readableBytes)
                     return total
                 }
-                guard total <= descriptor.size else {
+                guard total <= count else {
                     throw Failure(
                         .integrity,
-                        "cannot get \(subject): the registry sent more than the \(descriptor.size) bytes it should have",
-                        at: reply.origin
+                        "cannot \(errand): the registry sent more than the \(count) bytes it should have",
+                        at: origin
                     )
                 }
-                progress?(Int64(chunk.readableBytes))
+                came(Int64(chunk.readableBytes))
                 let full = gathered.withLock { gathered in
                     gathered.writeImmutableBuffer(chunk)
                     guard gathered.readableBytes >= Self.batchSize else { return ByteBuffer?.none }
                     defer { gathered = ByteBuffer() }
                     return gathered
                 }
-                if let full { try await Self.write(full, to: ingest) }
+                if let full { try await writer.add(full) }
             }
-            try await Self.write(gathered.withLock { $0 }, to: ingest)
-            let total = received.withLock { $0 }
-            guard total == descriptor.size else {
-                throw AttemptError(
-                    Failure(
-                        .unreachable,
-                        "cannot get \(subject): the registry stopped after \(total) of \(descriptor.size) bytes",
-                        at: reply.origin,
-                        remedy: "try again"
-                    ),
-                    retry: .later(nil)
-                )
-            }
-            _ = try await BlockingPool.shared.run { try ingest.commit() }
+            try await writer.add(gathered.withLock { $0 })
+            try await writer.finish()
         } catch {
-            progress?(-received.withLock { $0 })
-            ingest.abandon()
-            throw Self.placed(error, subject: subject, origin: reply.origin)
+            // What came is kept, unless something before it could not be written. The first error is the one that counts.
+            let rest = gathered.withLock { $0 }
+            if case .success = await writer.result() {
+                writer.start(rest)
+                _ = await writer.result()
+            }
+            throw error
+        }
+        let total = received.withLock { $0 }
+        guard total == count else {
+            throw AttemptError(
+                Failure(
+                    .unreachable,
+                    "cannot \(errand): the registry stopped after \(total) of \(count) bytes",
+                    at: origin,
+                    remedy: "try again"
+                ),
+                retry: .later(nil)
+            )
         }
     }
 
-    private static func write(_ buffer: ByteBuffer, to ingest: BlobIngest) async throws {
-        guard buffer.readableBytes > 0 else { return }
-        try await BlockingPool.shared.run { try buffer.withUnsafeReadableBytes { try ingest.write($0) } }
-    }
-
     /// Says where wrong bytes came from: the store only knows that they are wrong.
-    private static func placed(_ error: any Error, subject: String, origin: String) -> any Error {
+    static func placed(_ error: any Error, errand: Errand, origin: String) -> any Error {
         guard var failure = error as? Failure, failure.kind == .integrity, failure.place == nil else { return error }
-        failure.what = "cannot get \(subject): \(failure.what)"
+        failure.what = "cannot \(errand): \(failure.what)"
         failure.place = origin
         failure.remedy = "the registry, or something on the way, changed the content: tell whoever runs it"
         return failure
+    }
+}
+
+/// Writes pieces in their order, each while the next one is gathered. What was begun is not cancelled.
+private final class PieceWriter: Sendable {
+    private let write: @Sendable (ByteBuffer) async throws -> Void
+    private let running = Mutex<Task<Void, any Error>?>(nil)
+
+    init(_ write: @escaping @Sendable (ByteBuffer) async throws -> Void) {
+        self.write = write
+    }
+
+    /// Waits for the piece before, then begins this one.
+    func add(_ piece: ByteBuffer) async throws {
+        try await finish()
+        start(piece)
+    }
+
+    /// Begins a piece; the one before must have ended.
+    func start(_ piece: ByteBuffer) {
+        guard piece.readableBytes > 0 else { return }
+        let write = write
+        running.withLock { $0 = Task { try await write(piece) } }
+    }
+
+    /// Waits for the last piece.
+    func finish() async throws {
+        try await running.withLock { $0 }?.value
+    }
+
+    /// How the last piece ended.
+    func result() async -> Result<Void, any Error> {
+        await running.withLock { $0 }?.result ?? .success(())
     }
 }

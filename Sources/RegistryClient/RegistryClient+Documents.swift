@@ -6,7 +6,7 @@ import OCI
 import Report
 
 extension RegistryClient {
-    private static let acceptedTypes = [
+    static let acceptedTypes = [
         MediaType.index, MediaType.manifest, MediaType.dockerManifestList, MediaType.dockerManifest,
     ]
 
@@ -27,17 +27,19 @@ extension RegistryClient {
         reference: Reference,
         subject: String
     ) async throws -> ResolvedImage {
-        let reply = try await get("manifests/\(name)", at: endpoint, accept: Self.acceptedTypes, subject: subject)
+        let errand = Errand.get(subject)
+        let ask = Ask(path: "manifests/\(name)", accept: Self.acceptedTypes, errand: errand)
+        let reply = try await send(ask, to: endpoint)
         let headers = reply.response.headers
         let bytes = try await collect(
             reply.response.body,
             limit: Int(expected?.size ?? Document.sizeLimit),
             limits: configuration.limits,
-            origin: reply.origin,
-            subject: subject
+            origin: reply.origin.description,
+            errand: errand
         )
         func refuse(_ why: String, remedy: String? = nil) -> Failure {
-            Failure(.integrity, "cannot get \(subject): \(why)", at: reply.origin, remedy: remedy)
+            Failure(.integrity, "cannot \(errand): \(why)", at: reply.origin.description, remedy: remedy)
         }
 
         let actual = Digest.of(bytes, digest?.algorithm ?? .sha256)

@@ -18,7 +18,7 @@ public struct ResolvedImage: Sendable, Hashable {
     public let document: Document
 }
 
-/// Pulls from registries (OCI distribution specification 1.1), with the mirrors, credentials and certificates of its
+/// Speaks with registries (OCI distribution specification 1.1), with the mirrors, credentials and certificates of its
 /// configuration. Whatever it returns or stores has the digest that it should have.
 ///
 /// Every failure is a `Failure` that names the registry and the image; when several places were tried, all are listed.
@@ -26,6 +26,10 @@ public final class RegistryClient: Sendable {
     private struct State {
         var schemes: [String: String] = [:]
         var unreachableUntil: [String: ContinuousClock.Instant] = [:]
+        var refusesChunks: Set<String> = []
+        /// Whether ranges at once are faster, by host.
+        var likesRanges: [String: Bool] = [:]
+        var downloads = 0
     }
 
     /// What the client was made with.
@@ -41,7 +45,8 @@ public final class RegistryClient: Sendable {
     public init(configuration: RegistryConfiguration, progress: any ProgressSink = SilentProgress()) {
         self.configuration = configuration
         self.progress = progress
-        transport = Transport(limits: configuration.limits, trustFile: configuration.trustFile)
+        transport = Transport(
+            limits: configuration.limits, trustFile: configuration.trustFile, certificates: configuration.certificates)
         authenticator = Authenticator(configuration: configuration, transport: transport, progress: progress)
     }
 
@@ -137,20 +142,21 @@ public final class RegistryClient: Sendable {
         )
     }
 
-    private func attempting<Result: Sendable>(_ body: () async throws -> Result) async throws -> Result {
+    /// Makes attempts until one succeeds, another one makes no sense, or there were enough that did not get on.
+    func attempting<Result: Sendable>(_ body: () async throws -> Result) async throws -> Result {
         let limits = configuration.limits
         var attempt = 1
         while true {
             do {
                 return try await body()
             } catch let error as AttemptError {
+                if error.gotOn { attempt = 1 }
                 guard case .later(let wish) = error.retry, attempt < limits.attempts else {
                     var failure = error.failure
                     if attempt > 1 { failure.what += ", \(attempt) times" }
                     throw failure
                 }
-                let delay = limits.backoff * (1 << min(attempt - 1, 16)) * Double.random(in: 0.5...1.5)
-                try await pause(for: min(max(wish ?? delay, .zero), limits.longestBackoff))
+                try await Task.sleep(for: limits.delay(after: attempt, wish: wish))
                 attempt += 1
             }
         }
@@ -177,5 +183,30 @@ public final class RegistryClient: Sendable {
 
     func remember(scheme: String, of host: String) {
         state.withLock { $0.schemes[host] = scheme }
+    }
+
+    /// Whether a host took no chunk before.
+    func refusesChunks(_ host: String) -> Bool {
+        state.withLock { $0.refusesChunks.contains(host) }
+    }
+
+    func noteRefusesChunks(_ host: String) {
+        state.withLock { _ = $0.refusesChunks.insert(host) }
+    }
+
+    /// Whether several ranges at once were faster at a host than one stream; nil when that was never tried.
+    func likesRanges(_ host: String) -> Bool? {
+        state.withLock { $0.likesRanges[host] }
+    }
+
+    func note(likesRanges: Bool, _ host: String) {
+        state.withLock { $0.likesRanges[host] = likesRanges }
+    }
+
+    /// How many large blobs are being downloaded.
+    var downloads: Int { state.withLock { $0.downloads } }
+
+    func countDownloads(_ change: Int) {
+        state.withLock { $0.downloads += change }
     }
 }

@@ -15,6 +15,10 @@ public struct RegistryConfiguration: Sendable {
     public var authorities: [String: String] = [:]
     /// Hosts (`HOST[:PORT]`) where http, and https without verification, are accepted.
     public var insecureHosts: Set<String> = []
+    /// The certificates that `certs.d` has for hosts, by `HOST[:PORT]`.
+    public var certificates: [String: HostCertificates] = [:]
+    /// The environment of credential helpers; nil means that of this process.
+    public var helperEnvironment: [String: String]?
     /// A bundle of certificates to trust instead of the system's, from `SSL_CERT_FILE`.
     public var trustFile: FilePath?
     /// The bounds of waits and sizes.
@@ -30,15 +34,25 @@ public struct RegistryConfiguration: Sendable {
     /// `~/.config/containers/registries.conf`, else `/etc/containers/registries.conf`, with the `.conf` files of the folder
     /// `registries.conf.d` beside the last two. Files that are not there are fine, unless a variable names them.
     ///
+    /// Certificates come from the folders `HOST[:PORT]` below `certs.d` of containers and of docker.
+    ///
     /// - Throws: `InvalidText` for a bad registries.conf, `Failure` for a bad or unreadable credentials file.
     public static func load(environment: [String: String], home: FilePath?) async throws -> RegistryConfiguration {
         try await BlockingPool.shared.run {
             var configuration = RegistryConfiguration()
             configuration.registries = try readRules(environment: environment, home: home)
             configuration.credentials = try readCredentials(environment: environment, home: home)
+            configuration.certificates = try HostCertificates.find(in: Self.certificateFolders(home: home))
+            configuration.helperEnvironment = environment
             if let file = environment["SSL_CERT_FILE"], !file.isEmpty { configuration.trustFile = FilePath(file) }
             return configuration
         }
+    }
+
+    /// Where certificates of registries are looked for, the first that has a host counts for it.
+    static func certificateFolders(home: FilePath?) -> [FilePath] {
+        [home?.appending(".config/containers/certs.d"), "/etc/containers/certs.d", "/etc/docker/certs.d"]
+            .compactMap(\.self)
     }
 
     private static func readRules(environment: [String: String], home: FilePath?) throws -> [RegistryRule] {

@@ -17,6 +17,14 @@ enum Trust: Hashable, Sendable {
     case anybody
 }
 
+/// What a request carries.
+enum RequestBody: Sendable {
+    /// Bytes in memory.
+    case bytes(ByteBuffer)
+    /// A part of a file, read while it is sent.
+    case file(FileSlice)
+}
+
 /// One HTTP exchange at a time, with its limits: no redirects, no retries, no credentials of its own.
 final class Transport: Sendable {
     /// A request.
@@ -24,19 +32,28 @@ final class Transport: Sendable {
         var method: HTTPMethod = .GET
         var url: String
         var headers: HTTPHeaders = [:]
-        var body: ByteBuffer?
+        var body: RequestBody?
         var trust: Trust = .system
+    }
+
+    /// What decides how a host is believed and what it is shown.
+    private struct Peer: Hashable {
+        var trust: Trust
+        /// Only for hosts that have certificates of their own.
+        var domain: String?
     }
 
     private let client: HTTPClient
     private let limits: RegistryLimits
     private let trustFile: FilePath?
-    private let tls = Mutex<[Trust: TLSConfiguration]>([:])
+    private let certificates: [String: HostCertificates]
+    private let tls = Mutex<[Peer: TLSConfiguration]>([:])
     private let isClosed = Mutex(false)
 
-    init(limits: RegistryLimits, trustFile: FilePath?) {
+    init(limits: RegistryLimits, trustFile: FilePath?, certificates: [String: HostCertificates]) {
         self.limits = limits
         self.trustFile = trustFile
+        self.certificates = certificates
         var configuration = HTTPClient.Configuration()
         configuration.redirectConfiguration = .disallow
         configuration.timeout = .init(connect: .init(limits.connect))
@@ -68,40 +85,80 @@ final class Transport: Sendable {
     /// Sends a request and waits for the head of the reply.
     ///
     /// - Throws: `AttemptError`, or `CancellationError`.
-    func send(_ request: Request, getting subject: String) async throws -> HTTPClientResponse {
-        let origin = Origin(request.url)?.description ?? printable(request.url, limit: 200)
+    func send(_ request: Request, for errand: Errand) async throws -> HTTPClientResponse {
+        let origin = Origin(request.url)
+        let place = origin?.description ?? printable(request.url, limit: 200)
         do {
             var outgoing = HTTPClientRequest(url: request.url)
             outgoing.method = request.method
             outgoing.headers = request.headers
             outgoing.headers.replaceOrAdd(name: "User-Agent", value: "sealer")
-            if let body = request.body { outgoing.body = .bytes(body) }
-            outgoing.tlsConfiguration = try configuration(for: request.trust)
-            return try await client.execute(outgoing, timeout: .init(limits.head))
+            outgoing.tlsConfiguration = try await configuration(for: request.trust, at: origin)
+            switch request.body {
+            case nil: return try await client.execute(outgoing, timeout: .init(limits.head))
+            case .bytes(let bytes):
+                outgoing.body = .bytes(bytes)
+                return try await client.execute(outgoing, timeout: .init(limits.head))
+            case .file(let slice):
+                outgoing.body = .stream(slice, length: .known(slice.length))
+                return try await upload(outgoing, slice.meter, to: place, for: errand)
+            }
         } catch {
             try Task.checkCancellation()
-            throw AttemptError.connection(error, at: origin, getting: subject)
+            throw AttemptError.connection(error, at: place, for: errand)
         }
     }
 
-    private func configuration(for trust: Trust) throws -> TLSConfiguration {
-        try tls.withLock { known in
-            if let configuration = known[trust] { return configuration }
-            var configuration = TLSConfiguration.makeClientConfiguration()
-            switch trust {
-            case .system: configuration.trustRoots = Self.systemBundle(trustFile).map { .file($0) } ?? .default
-            case .anybody: configuration.certificateVerification = .none
-            case .authority(let pem):
-                do {
-                    configuration.trustRoots = .certificates(try NIOSSLCertificate.fromPEMBytes(Array(pem.utf8)))
-                } catch {
-                    throw Failure(
-                        .invalidInput, "the certificate of the registry's authority is not PEM", causes: [error])
+    /// Sends a large body; what is bounded is not the whole, but each time that nothing goes on.
+    private func upload(
+        _ request: HTTPClientRequest,
+        _ meter: UploadMeter,
+        to place: String,
+        for errand: Errand
+    ) async throws -> HTTPClientResponse {
+        let limits = limits
+        return try await withThrowingTaskGroup(of: HTTPClientResponse.self) { group in
+            group.addTask { [client] in try await client.execute(request, deadline: .distantFuture) }
+            group.addTask {
+                while true {
+                    if let waited = meter.stalled(limits) {
+                        throw AttemptError(
+                            Failure(
+                                .timeout,
+                                "cannot \(errand): the registry stalled, nothing got on for \(waited.inWords)",
+                                at: place,
+                                remedy: "see whether the registry is overloaded, then try again"
+                            ),
+                            retry: .later(nil)
+                        )
+                    }
+                    try await Task.sleep(for: limits.stall / 8)
                 }
             }
-            known[trust] = configuration
-            return configuration
+            defer { group.cancelAll() }
+            guard let response = try await group.next() else { throw CancellationError() }
+            return response
         }
+    }
+
+    private func configuration(for trust: Trust, at origin: Origin?) async throws -> TLSConfiguration {
+        let own = origin.flatMap { certificates[$0.domain] }
+        let peer = Peer(trust: trust, domain: own == nil ? nil : origin?.domain)
+        if let known = tls.withLock({ $0[peer] }) { return known }
+        var configuration = TLSConfiguration.makeClientConfiguration()
+        switch trust {
+        case .system: configuration.trustRoots = Self.systemBundle(trustFile).map { .file($0) } ?? .default
+        case .anybody: configuration.certificateVerification = .none
+        case .authority(let pem):
+            do {
+                configuration.trustRoots = .certificates(try NIOSSLCertificate.fromPEMBytes(Array(pem.utf8)))
+            } catch {
+                throw Failure(.invalidInput, "the certificate of the registry's authority is not PEM", causes: [error])
+            }
+        }
+        if let own, let origin, origin.scheme == "https" { try await own.add(to: &configuration, trust: trust) }
+        tls.withLock { $0[peer] = configuration }
+        return configuration
     }
 
     /// Where distributions keep the certificates they trust; the TLS library of a static binary has no path of its own.

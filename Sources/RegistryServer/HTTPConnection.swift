@@ -23,7 +23,9 @@ struct HTTPConnection: Sendable {
         limits.maxHeaderFieldSize = configuration.headerFieldLimit
         limits.maxHeaderListSize = configuration.headerLimit
         limits.maxHeaderFieldCount = configuration.headerCountLimit
+        // Without NIO's own answers to what is no HTTP: they may come beside ours, and a request gets one answer.
         try channel.pipeline.syncOperations.configureHTTPServerPipeline(
+            withErrorHandling: false,
             withEncoderConfiguration: .init(),
             withDecoderLimitConfiguration: limits
         )
@@ -48,7 +50,13 @@ struct HTTPConnection: Sendable {
                     window: Int(configuration.chunkSize)
                 )
                 while connections.mark(channel, isBusy: false) {
-                    guard let head = try await body.nextHead() else { return }
+                    let head: HTTPRequestHead
+                    do {
+                        guard let next = try await body.nextHead() else { return }
+                        head = next
+                    } catch is HTTPParserError {
+                        return try await refuse()
+                    }
                     guard connections.mark(channel, isBusy: true), try await answer(head, body) else { return }
                 }
             }
@@ -56,6 +64,16 @@ struct HTTPConnection: Sendable {
             // The client went away, broke HTTP or was too slow: there is nobody to tell. A cut reply is in the log.
             return
         }
+    }
+
+    /// Answers what is no HTTP.
+    private func refuse() async throws {
+        let head = HTTPResponseHead(
+            version: .http1_1, status: .badRequest, headers: ["Connection": "close", "Content-Length": "0"])
+        connection.channel.write(OutboundPart.head(head), promise: nil)
+        try await BlobSender(
+            channel: connection.channel, chunkSize: configuration.chunkSize, limit: configuration.sendLimit
+        ).write(.end(nil))
     }
 
     /// - Returns: whether the connection goes on.

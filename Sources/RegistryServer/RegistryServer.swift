@@ -117,7 +117,7 @@ public enum RegistryServer {
         let interval = min(max(interval, .milliseconds(50)), .seconds(30))
         while true {
             do {
-                try await pause(for: interval)
+                try await Task.sleep(for: interval)
             } catch {
                 // Cancelled: the server has ended.
                 return
@@ -206,7 +206,7 @@ public final class RunningRegistry: Sendable {
         connections.beginToStop()
         let connections = connections
         let cutter = Task {
-            try await pause(for: limit)
+            try await Task.sleep(for: limit)
             connections.closeAll()
         }
         await serving.value

@@ -26,6 +26,8 @@ final class RequestBody {
     private(set) var received: Int64 = 0
     /// Whether the current body was read to its end.
     private(set) var isEnded = true
+    /// Whether the client has gone, or was given up, in the middle of a body.
+    private var isCutOff = false
 
     /// - Parameters:
     ///   - headLimit: how long the next request may take to begin.
@@ -81,6 +83,7 @@ final class RequestBody {
             part = next
         } catch {
             // The client has gone, was cut off or broke HTTP: all the same to whoever wanted the body.
+            isCutOff = true
             throw BodyCutOff()
         }
         timeLeft -= .now - start
@@ -122,6 +125,7 @@ final class RequestBody {
     ///
     /// - Returns: whether the end was reached before `limit` bytes; false at once when it is announced to be farther.
     func discard(limit: Int) async throws -> Bool {
+        guard !isCutOff else { throw BodyCutOff() }
         guard !isEnded else { return true }
         // Who waits to be told is told something else.
         guard !isContinueAwaited, (announced ?? 0) - received <= Int64(limit) else { return false }

@@ -154,7 +154,7 @@ final class StallWatch: Sendable {
                     guard left > .zero else {
                         throw Failure(.timeout, "waited \(limit.inWords) for \(what) without getting on", at: place)
                     }
-                    try await pause(for: left)
+                    try await Task.sleep(for: left)
                 }
             }
             defer { group.cancelAll() }

@@ -54,7 +54,7 @@ public final class AgentHost: Host {
         let deadline = ContinuousClock.now + limit
         await Task.detached {
             while !link.hasEnded, ContinuousClock.now < deadline {
-                do { try await pause(for: .milliseconds(10)) } catch { return }
+                do { try await Task.sleep(for: .milliseconds(10)) } catch { return }
             }
         }.value
     }

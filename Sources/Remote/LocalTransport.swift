@@ -65,7 +65,7 @@ private final class ChildChannel: ByteChannel {
         let child = child
         Task.detached {
             for signal in [SIGTERM, SIGKILL] {
-                try await pause(for: .seconds(5))
+                try await Task.sleep(for: .seconds(5))
                 child.signal(signal)
             }
         }

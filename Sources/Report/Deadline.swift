@@ -15,7 +15,7 @@ public func withLimit<Result: Sendable>(
     try await withThrowingTaskGroup(of: Result?.self) { group in
         group.addTask { try await body() }
         group.addTask {
-            try await pause(for: limit)
+            try await Task.sleep(for: limit)
             return nil
         }
         defer { group.cancelAll() }

@@ -80,9 +80,21 @@ public struct CommandContext: Sendable {
         try root(option).appending("mounts")
     }
 
-    func registryClient(progress: any ProgressSink) async throws -> RegistryClient {
+    /// Runs `body` with a client for registries, whose connections are closed whatever way it ends.
+    func withRegistryClient<Result>(
+        progress: any ProgressSink,
+        _ body: (RegistryClient) async throws -> Result
+    ) async throws -> Result {
         let configuration = try await RegistryConfiguration.load(environment: environment, home: home)
-        return RegistryClient(configuration: configuration, progress: progress)
+        let client = RegistryClient(configuration: configuration, progress: progress)
+        do {
+            let result = try await body(client)
+            await client.close()
+            return result
+        } catch {
+            await client.close()
+            throw error
+        }
     }
 
     /// Runs `body` with a progress display, which is finished, and the screen left clean, whatever way it ends.

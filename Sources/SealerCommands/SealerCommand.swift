@@ -27,7 +27,8 @@ public struct SealerCommand: AsyncParsableCommand {
             CommandGroup(
                 name: "Images",
                 subcommands: [
-                    BuildCommand.self, ImagesCommand.self, InspectCommand.self, PullCommand.self, TagCommand.self,
+                    BuildCommand.self, ImagesCommand.self, InspectCommand.self, PullCommand.self, PushCommand.self,
+                    SaveCommand.self, LoadCommand.self, CopyCommand.self, TagCommand.self,
                     RemoveImageCommand.self, PruneCommand.self, FsckCommand.self,
                     DiffCommand.self, MountCommand.self, UnmountCommand.self,
                 ]
@@ -39,7 +40,9 @@ public struct SealerCommand: AsyncParsableCommand {
                     DeleteCommand.self,
                 ]
             ),
-            CommandGroup(name: "Services", subcommands: [RegistryCommand.self, NodeCommand.self]),
+            CommandGroup(
+                name: "Services",
+                subcommands: [LoginCommand.self, LogoutCommand.self, RegistryCommand.self, NodeCommand.self]),
         ]
     )
 

@@ -19,6 +19,29 @@ public struct Program: Sendable {
         path = found
     }
 
+    /// Names one by its path.
+    public init(path: String) {
+        self.path = path
+    }
+
+    /// Runs it, and kills it by SIGKILL when it has not ended by itself before.
+    ///
+    /// - Returns: its exit status when it ended by itself, nil when it was killed.
+    public func run(
+        _ arguments: [String],
+        environment: [String: String] = [:],
+        in folder: FilePath,
+        killedAfter life: Duration
+    ) async throws -> Int32? {
+        let log = Self.newFile(in: folder)
+        let process = try spawn(arguments, environment: environment, output: log, errors: log)
+        try await Task.sleep(for: life)
+        kill(process, SIGKILL)
+        var status: Int32 = 0
+        waitpid(process, &status, 0)
+        return status & 0x7f == 0 ? status >> 8 & 0xff : nil
+    }
+
     /// Runs it to its end.
     ///
     /// - Returns: its standard output; standard error is part of the failure only.
@@ -46,7 +69,7 @@ public struct Program: Sendable {
                 waitpid(process, &status, 0)
                 throw Failure(.timeout, "\(path) \(arguments.joined(separator: " ")) took longer than \(limit.inWords)")
             }
-            try await pause(for: .milliseconds(10))
+            try await Task.sleep(for: .milliseconds(10))
         }
     }
 

@@ -144,7 +144,8 @@ import Testing
         let scratch = try Scratch()
         let file = scratch.path.appending("f")
         for change in [
-            "echo more >> f", "echo CONTENT > f", "echo other > g; mv g f", "rm f; mkfifo f", "rm f; ln -s /etc/passwd f",
+            "echo more >> f", "echo CONTENT > f", "echo other > g; mv g f", "rm f; mkfifo f",
+            "rm f; ln -s /etc/passwd f",
             "rm -r f",
         ] {
             try shell("cd '\(scratch.path)' && rm -rf f && echo content > f && sleep 0.05")

@@ -139,7 +139,7 @@ struct InterruptionTests {
         let task = Task {
             try await ArchiveLoader(store: store).load(.descriptor(reading, name: "standard input"))
         }
-        try await pause(for: .milliseconds(50))
+        try await Task.sleep(for: .milliseconds(50))
         task.cancel()
         await #expect(throws: CancellationError.self) { try await task.value }
         try writing.close()
@@ -161,7 +161,7 @@ struct InterruptionTests {
 
         /// Waits until the task can be cancelled.
         func ready() async throws {
-            while state.withLock({ $0.cancel == nil }) { try await pause(for: .milliseconds(1)) }
+            while state.withLock({ $0.cancel == nil }) { try await Task.sleep(for: .milliseconds(1)) }
         }
 
         func cancel() {

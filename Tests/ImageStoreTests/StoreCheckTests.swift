@@ -136,3 +136,16 @@ struct StoreCheckTests {
         #expect(failure?.what.contains("example.org/a:0") == true)
     }
 }
+
+@Suite("What a process left that died")
+struct LeftoverTests {
+    @Test("in a store that it was making is no foreign thing, and goes with the garbage")
+    func half() async throws {
+        let scratch = try Scratch()
+        try AtomicFile.write(Array("{".utf8), to: scratch.path.appending(".index.json.1.2"))
+        try AtomicFile.write(Array("{".utf8), to: scratch.path.appending(".oci-layout.1.2"))
+        let store = try await ImageStore.open(scratch.path)
+        #expect(try await store.collectGarbage().unfinished == 2)
+        #expect(try Folder.names(in: scratch.path).allSatisfy { !$0.hasPrefix(".") })
+    }
+}

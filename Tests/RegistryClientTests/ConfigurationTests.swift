@@ -190,9 +190,17 @@ import Testing
 
     @Test func helpersAreNamedOnlyForTheirHosts() throws {
         let json = #"{"auths":{"kept.test":{}},"credsStore":"secretservice","credHelpers":{"ecr.test":"ecr-login"}}"#
-        #expect(try find(json, "kept.test") == .keptByHelper("secretservice"))
-        #expect(try find(json, "ecr.test") == .keptByHelper("ecr-login"))
-        #expect(try find(json, "other.test") == .nothing)
+        #expect(
+            try find(json, "kept.test")
+                == .keptByHelper(name: "secretservice", server: "kept.test", isListed: true))
+        #expect(try find(json, "ecr.test") == .keptByHelper(name: "ecr-login", server: "ecr.test", isListed: true))
+        // docker asks its store about every registry.
+        #expect(
+            try find(json, "other.test") == .keptByHelper(name: "secretservice", server: "other.test", isListed: false))
+        #expect(
+            try find(#"{"credsStore":"pass"}"#, "docker.io")
+                == .keptByHelper(name: "pass", server: "https://index.docker.io/v1/", isListed: false))
+        #expect(try find(#"{"credHelpers":{"ecr.test":"ecr-login"}}"#, "other.test") == .nothing)
     }
 
     @Test func identityTokens() throws {

@@ -18,8 +18,11 @@ final class FakeRegistry: Sendable {
         /// Path and query.
         var target: String
         var headers: [String: String]
-        var body: String
+        var bytes: [UInt8] = []
+        /// Whether the connection is closed in the middle of the body; `bytes` are those that came.
+        var isCut = false
 
+        var body: String { String(decoding: bytes, as: UTF8.self) }
         var path: String { String(target.prefix { $0 != "?" }) }
     }
 
@@ -28,6 +31,8 @@ final class FakeRegistry: Sendable {
         case reply(Int, [String: String], [UInt8])
         /// Announces a body of `length` bytes, sends these, and closes.
         case cut([UInt8], length: Int)
+        /// The same with another status and headers.
+        case cutReply(Int, [String: String], [UInt8], length: Int)
         /// Announces a body of `length` bytes, sends these, and then nothing.
         case stall([UInt8], length: Int)
         /// Sends nothing at all.
@@ -58,14 +63,20 @@ final class FakeRegistry: Sendable {
     var requests: [Request] { seen.requests.withLock { $0 } }
     var host: String { "127.0.0.1:\(port)" }
 
-    static func start(tls: NIOSSLContext? = nil, _ handler: @escaping Handler) async throws -> FakeRegistry {
+    /// - Parameter cutAfter: after how many bytes of a request's body the connection is closed; nil leaves it open.
+    static func start(
+        tls: NIOSSLContext? = nil,
+        cutAfter: @escaping @Sendable (Request) -> Int? = { _ in nil },
+        _ handler: @escaping Handler
+    ) async throws -> FakeRegistry {
         let recorder = Recorder()
         let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .serverChannelOption(ChannelOptions.socketOption(.so_reuseaddr), value: 1)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     if let tls { try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls)) }
-                    try channel.pipeline.syncOperations.addHandler(Wire(handler: handler, recorder: recorder))
+                    try channel.pipeline.syncOperations.addHandler(
+                        Wire(handler: handler, recorder: recorder, cutAfter: cutAfter))
                 }
             }
             .bind(host: "127.0.0.1", port: 0).get()
@@ -84,24 +95,32 @@ final class FakeRegistry: Sendable {
     private final class Wire: ChannelInboundHandler {
         typealias InboundIn = ByteBuffer
         typealias OutboundOut = ByteBuffer
-        private var received = ""
+        private var head: Request?
+        private var cutHere: Int?
+        private var received: [UInt8] = []
         private let handler: Handler
         private let recorder: Recorder
+        private let cutAfter: @Sendable (Request) -> Int?
 
-        init(handler: @escaping Handler, recorder: Recorder) {
+        init(handler: @escaping Handler, recorder: Recorder, cutAfter: @escaping @Sendable (Request) -> Int?) {
             self.handler = handler
             self.recorder = recorder
+            self.cutAfter = cutAfter
         }
 
         func channelRead(context: ChannelHandlerContext, data: NIOAny) {
             let bytes = unwrapInboundIn(data)
             // A TLS handshake where http is spoken: every server ends that at once.
-            guard bytes.getInteger(at: bytes.readerIndex, as: UInt8.self) != 0x16 else {
+            guard head != nil || bytes.getInteger(at: bytes.readerIndex, as: UInt8.self) != 0x16 else {
                 return context.close(promise: nil)
             }
-            received += String(buffer: bytes)
+            received += bytes.readableBytesView
             guard let request = takeRequest() else { return }
             recorder.requests.withLock { $0.append(request) }
+            if request.isCut {
+                _ = handler(request)
+                return context.close(promise: nil)
+            }
             func send(_ text: String, _ body: [UInt8], close: Bool) {
                 context.writeAndFlush(wrapOutboundOut(ByteBuffer(bytes: Array(text.utf8) + body)), promise: nil)
                 if close { context.close(promise: nil) }
@@ -109,9 +128,13 @@ final class FakeRegistry: Sendable {
             switch handler(request) {
             case .reply(let status, let headers, let body):
                 let lines = headers.map { "\($0.key): \($0.value)\r\n" }.joined()
-                send("HTTP/1.1 \(status) X\r\n\(lines)Content-Length: \(body.count)\r\n\r\n", body, close: false)
+                let sent = request.method == "HEAD" ? [] : body
+                send("HTTP/1.1 \(status) X\r\n\(lines)Content-Length: \(body.count)\r\n\r\n", sent, close: false)
             case .cut(let body, let length):
                 send("HTTP/1.1 200 OK\r\nContent-Length: \(length)\r\n\r\n", body, close: true)
+            case .cutReply(let status, let headers, let body, let length):
+                let lines = headers.map { "\($0.key): \($0.value)\r\n" }.joined()
+                send("HTTP/1.1 \(status) X\r\n\(lines)Content-Length: \(length)\r\n\r\n", body, close: true)
             case .stall(let body, let length):
                 send("HTTP/1.1 200 OK\r\nContent-Length: \(length)\r\n\r\n", body, close: false)
             case .silence: break
@@ -124,20 +147,34 @@ final class FakeRegistry: Sendable {
             context.close(promise: nil)
         }
 
+        /// The next request, when all of it is there; the body's bytes are only looked at once.
         private func takeRequest() -> Request? {
-            guard let end = received.firstRange(of: "\r\n\r\n") else { return nil }
-            let lines = received[..<end.lowerBound].split(separator: "\r\n")
-            guard let words = lines.first?.split(separator: " "), words.count == 3 else { return nil }
-            var headers: [String: String] = [:]
-            for line in lines.dropFirst() {
-                let pair = line.split(separator: ":", maxSplits: 1)
-                if pair.count == 2 { headers[pair[0].lowercased()] = String(pair[1].drop { $0 == " " }) }
+            if head == nil {
+                guard let end = received.firstRange(of: Array("\r\n\r\n".utf8)) else { return nil }
+                let lines = String(decoding: received[..<end.lowerBound], as: UTF8.self).split(separator: "\r\n")
+                received.removeFirst(end.upperBound)
+                guard let words = lines.first?.split(separator: " "), words.count == 3 else { return nil }
+                var headers: [String: String] = [:]
+                for line in lines.dropFirst() {
+                    let pair = line.split(separator: ":", maxSplits: 1)
+                    if pair.count == 2 { headers[pair[0].lowercased()] = String(pair[1].drop { $0 == " " }) }
+                }
+                let request = Request(method: String(words[0]), target: String(words[1]), headers: headers)
+                head = request
+                cutHere = cutAfter(request)
             }
-            let body = received[end.upperBound...]
-            let length = headers["content-length"].flatMap { Int($0) } ?? 0
-            guard body.utf8.count >= length else { return nil }
-            received = ""
-            return Request(method: String(words[0]), target: String(words[1]), headers: headers, body: String(body))
+            guard var request = head else { return nil }
+            if let limit = cutHere, received.count >= limit {
+                request.bytes = Array(received.prefix(limit))
+                request.isCut = true
+            } else {
+                let length = request.headers["content-length"].flatMap { Int($0) } ?? 0
+                guard received.count >= length else { return nil }
+                request.bytes = Array(received.prefix(length))
+            }
+            received = []
+            head = nil
+            return request
         }
     }
 }

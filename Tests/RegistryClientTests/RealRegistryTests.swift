@@ -145,6 +145,106 @@ struct RealRegistryTests {
         }
     }
 
+    /// Our push, their reading, our pull.
+    @Test func pushedByUsReadByOthers() async throws {
+        let scratch = try Scratch()
+        let folder = scratch.path
+        let store = try await ImageStore.open(folder.appending("source"))
+        let image = try await StoredImage(in: store, layers: [noise(3 << 20, seed: 5), noise(1000, seed: 6)])
+        let skopeo = try #require(Program("skopeo"))
+        try await withRegistry(in: folder) { host in
+            var configuration = quickConfiguration()
+            // Chunks of 1 MiB: what is larger goes in several requests.
+            configuration.limits.chunkSize = 1 << 20
+            let client = RegistryClient(configuration: configuration)
+            let pusher = ImagePusher(client: client, store: store)
+            let pushed = try await pusher.push(image.index, to: Reference("\(host)/a/cluster:v1"))
+            #expect(pushed.sentBlobs.count == image.blobs.count)
+            let raw = try await skopeo.run(
+                ["inspect", "--raw", "--tls-verify=false", "docker://\(host)/a/cluster:v1"], in: folder)
+            #expect(Digest.of(Data(raw.utf8)) == image.index.digest)
+            try await skopeo.run(
+                [
+                    "copy", "--all", "--preserve-digests", "--insecure-policy", "--src-tls-verify=false",
+                    "docker://\(host)/a/cluster:v1", "oci:\(folder.appending("theirs")):v1",
+                ],
+                in: folder
+            )
+            for blob in image.blobs + [image.index, image.rootfs, image.member] {
+                let theirs = folder.appending("theirs").appending("blobs/sha256").appending(blob.digest.hex)
+                #expect(Digest.of(try readFile(theirs)) == blob.digest)
+            }
+            // Another repository takes them from this one, without a byte sent.
+            let second = try await pusher.push(image.index, to: Reference("\(host)/b/cluster:v1"))
+            #expect(second.mountedBlobs == image.blobs.count)
+            #expect(second.sentBlobs.isEmpty)
+            let again = try await pusher.push(image.index, to: Reference("\(host)/a/cluster:v1"))
+            #expect(again.sentBytes == 0)
+            // And back to us.
+            let pulled = try await ImageStore.open(folder.appending("pulled"))
+            let top = try await ImagePuller(client: client, store: pulled)
+                .pullAll(Reference("\(host)/b/cluster:v1"))
+            #expect(top.descriptor.digest == image.index.digest)
+            #expect(try await pulled.missing(image.blobs).isEmpty)
+            await client.close()
+        }
+    }
+
+    /// What a killed pull left is gone on with at a registry of others too.
+    @Test func aRangeOfARealRegistry() async throws {
+        let scratch = try Scratch()
+        let folder = scratch.path
+        let store = try await ImageStore.open(folder.appending("source"))
+        let source = try await fill(store)
+        let layer = try #require(source.blobs.max { $0.size < $1.size })
+        try await withRegistry(in: folder) { host in
+            try await push(store, to: "\(host)/a/demo:v1", in: folder)
+            let target = try await ImageStore.open(folder.appending("target"))
+            let bytes = try readFile(store.path(of: layer.digest))
+            try AtomicFile.write(
+                bytes.prefix(2_000_000), to: target.root.appending("ingest/sha256-\(layer.digest.hex).partial"))
+            let client = RegistryClient(configuration: quickConfiguration())
+            let received = Received()
+            try await client.fetchBlob(layer, from: Reference("\(host)/a/demo:v1"), into: target) { received.add($0) }
+            #expect(received.bytes == layer.size)
+            #expect(try readFile(target.path(of: layer.digest)) == bytes)
+            await client.close()
+        }
+    }
+
+    /// Whole uploads and chunks whose connection breaks, at a registry that forgets what it did not get whole, and pulls of it.
+    @Test(arguments: [1 << 20, 64 << 20])
+    func connectionsThatBreak(_ chunk: Int64) async throws {
+        let scratch = try Scratch()
+        let folder = scratch.path
+        let store = try await ImageStore.open(folder.appending("source"))
+        let image = try await StoredImage(in: store, layers: [noise(3 << 20, seed: 5), noise(1000, seed: 6)])
+        try await withRegistry(in: folder) { host in
+            let port = try #require(Int(host.split(separator: ":")[1]))
+            var configuration = quickConfiguration()
+            configuration.limits.chunkSize = chunk
+            let up = try await CuttingProxy.start(to: port, cutting: .up, after: 700_000, times: 2)
+            let pusher = RegistryClient(configuration: configuration)
+            _ = try await ImagePusher(client: pusher, store: store, concurrency: 1)
+                .push(image.index, to: Reference("\(up.host)/a/cluster:v1"))
+            await pusher.close()
+            #expect(up.count == 2)
+            try await up.stop()
+
+            let down = try await CuttingProxy.start(to: port, cutting: .down, after: 1_500_000, times: 2)
+            let puller = RegistryClient(configuration: configuration)
+            let pulled = try await ImageStore.open(folder.appending("pulled"))
+            _ = try await ImagePuller(client: puller, store: pulled, concurrency: 1)
+                .pullAll(Reference("\(down.host)/a/cluster:v1"))
+            await puller.close()
+            #expect(down.count > 0)
+            try await down.stop()
+            #expect(try await pulled.check().isClean)
+            #expect(try await pulled.missing(image.blobs).isEmpty)
+            #expect(try Folder.names(in: pulled.root.appending("ingest")) == [])
+        }
+    }
+
     @Test func overTLSWithALogin() async throws {
         let scratch = try Scratch()
         let folder = scratch.path
@@ -179,8 +279,37 @@ struct RealRegistryTests {
                 home: folder
             ).credentials
             try await checkPull("\(host)/a/demo:v1", configuration, source, in: folder)
+            try await pushWithALogin(host, configuration, source, store)
             try await fetchAsANodeDoes(host, certificate, configuration, source, in: folder)
         }
+    }
+
+    private func pushWithALogin(
+        _ host: String,
+        _ configuration: RegistryConfiguration,
+        _ source: (index: Descriptor, amd64: Descriptor, blobs: [Descriptor]),
+        _ store: ImageStore
+    ) async throws {
+        let client = RegistryClient(configuration: configuration)
+        #expect(try await client.checkLogin(.password(user: "user", password: "pass:word"), at: host) == .accepted)
+        let wrong = await #expect(throws: Failure.self) {
+            try await client.checkLogin(.password(user: "user", password: "word"), at: host)
+        }
+        #expect(wrong?.kind == .denied)
+        let pusher = ImagePusher(client: client, store: store)
+        let pushed = try await pusher.push(
+            source.index, to: Reference("\(host)/c/demo:v1"), sources: [Reference("\(host)/a/demo:v1")])
+        #expect(pushed.sentBlobs.isEmpty)
+        #expect(pushed.mountedBlobs > 0)
+        await client.close()
+        var stranger = configuration
+        stranger.credentials = CredentialFile()
+        let other = RegistryClient(configuration: stranger)
+        let denied = await #expect(throws: Failure.self) {
+            try await ImagePusher(client: other, store: store).push(source.index, to: Reference("\(host)/d/demo:v1"))
+        }
+        #expect(denied?.kind == .denied)
+        await other.close()
     }
 
     /// The node's way: by digest, from one address, with one authority, skipping what is there.

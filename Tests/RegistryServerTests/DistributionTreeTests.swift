@@ -160,7 +160,7 @@ struct RealDistributionTreeTests {
             while !String(decoding: try readFile(log), as: UTF8.self).contains("listening on 127.0.0.1:\(port)"),
                 ContinuousClock.now < end
             {
-                try await pause(for: .milliseconds(20))
+                try await Task.sleep(for: .milliseconds(20))
             }
             try await skopeo.run(
                 all + [

@@ -77,7 +77,7 @@ import Testing
             while try await pusher.request("GET", "/metrics").body.contains(other: "open_uploads 1") == false,
                 ContinuousClock.now < end
             {
-                try await pause(for: .milliseconds(20))
+                try await Task.sleep(for: .milliseconds(20))
             }
             let idle = try await pusher.begin("app")
             #expect(!idle.isEmpty)

@@ -134,7 +134,7 @@ import Testing
                 size = Int(status.headers["range"]?.split(separator: "-").last ?? "") ?? 0
                 // 409 while the server has not seen the end of the connection yet.
                 if status.status == 204, size > 0 { break }
-                try await pause(for: .milliseconds(20))
+                try await Task.sleep(for: .milliseconds(20))
             }
             let rest = bytes[(size + 1)...]
             #expect(rest.count < bytes.count)
@@ -216,7 +216,7 @@ import Testing
             let address = try await pusher.begin("app")
             let end = ContinuousClock.now + .seconds(30)
             while try !Folder.names(in: pusher.store.root.appending("ingest")).isEmpty, ContinuousClock.now < end {
-                try await pause(for: .milliseconds(20))
+                try await Task.sleep(for: .milliseconds(20))
             }
             #expect(try await pusher.request("GET", address).status == 404)
             #expect(try Folder.names(in: pusher.store.root.appending("ingest")).isEmpty)
@@ -231,7 +231,7 @@ import Testing
             let drip = Task {
                 while true {
                     try await client.send("x")
-                    try await pause(for: .milliseconds(20))
+                    try await Task.sleep(for: .milliseconds(20))
                 }
             }
             #expect(try await client.readAll().isEmpty)
@@ -247,7 +247,7 @@ import Testing
             while try await pusher.request("HEAD", "/v2/app/blobs/\(blob.digest)").status == 200,
                 ContinuousClock.now < end
             {
-                try await pause(for: .milliseconds(20))
+                try await Task.sleep(for: .milliseconds(20))
             }
             #expect(try await pusher.store.collectGarbage().blobs == 1)
         }

@@ -13,36 +13,18 @@ import Testing
 /// Commands run in process, with an environment and outputs of their own.
 @Suite("The command line")
 struct CommandTests {
-    /// What a command said and how it ended.
-    private struct Outcome {
-        var code: Int32
-        var output: String
-        var error: String
-    }
-
     private func run(_ arguments: String..., root: FilePath? = nil, environment: [String: String] = [:]) async
-        -> Outcome
+        -> CommandOutcome
     {
-        let output = CapturedOutput()
-        let error = CapturedOutput()
-        var variables = environment
-        variables["SEALER_ROOT"] = root?.string
-        let context = CommandContext(
-            environment: variables,
-            home: root,
-            executable: "/proc/self/exe",
-            write: { output.line($0) },
-            writeError: { error.line($0) },
-            makeProgress: { _ in ProgressMode.none.display(environment: [:]) }
-        )
-        let code = await SealerCommand.execute(["sealer"] + arguments, in: context)
-        return Outcome(code: code, output: output.text, error: error.text)
+        await command(arguments, root: root, environment: environment)
     }
 
     @Test(
         "says its version and helps at every level, with an example for each command",
         arguments: [
-            [], ["build"], ["images"], ["inspect"], ["pull"], ["tag"], ["rmi"], ["prune"], ["fsck"], ["diff"],
+            [], ["build"], ["images"], ["inspect"], ["pull"], ["push"], ["save"], ["load"], ["copy"], ["login"],
+            ["logout"],
+            ["tag"], ["rmi"], ["prune"], ["fsck"], ["diff"],
             ["mount"], ["umount"],
             ["run"], ["apply"], ["clusters"],
             ["kubeconfig"],

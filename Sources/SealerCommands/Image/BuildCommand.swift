@@ -69,11 +69,10 @@ struct BuildCommand: ContextCommand {
         if !noCache { request.cache = try commandContext.layerCache(rootOptions.root) }
         let store = try await commandContext.store(rootOptions.root)
         let result = try await commandContext.withProgress(progressOptions.progress) { progress in
-            let client = try await commandContext.registryClient(progress: progress)
-            let source = RegistryImageSource(client: client, store: store, progress: progress)
-            let result = try await LiteBuilder(store: store, source: source, progress: progress).build(request)
-            await client.close()
-            return result
+            try await commandContext.withRegistryClient(progress: progress) { [request] client in
+                let source = RegistryImageSource(client: client, store: store, progress: progress)
+                return try await LiteBuilder(store: store, source: source, progress: progress).build(request)
+            }
         }
         let report = Report(
             name: request.name.description,

@@ -32,14 +32,8 @@ struct FsckCommand: ContextCommand {
                 try await store.check { step.advance($0, of: $1) }
             }
             guard repair, !check.isClean else { return StoreRepairReport(left: check) }
-            let client = try await context.registryClient(progress: progress)
-            do {
-                let report = try await client.repair(check, of: store, progress: progress)
-                await client.close()
-                return report
-            } catch {
-                await client.close()
-                throw error
+            return try await context.withRegistryClient(progress: progress) { client in
+                try await client.repair(check, of: store, progress: progress)
             }
         }
         try context.print(report, as: outputOptions.output) { Self.text(report) }

@@ -18,20 +18,41 @@ struct PullCommand: ContextCommand {
     @Argument(help: "The image, by tag or digest.")
     var image: String
 
+    @Option(
+        help: ArgumentHelp(
+            "Only what is for this platform, such as linux/amd64. (default: all platforms)", valueName: "platform"))
+    var platform: String?
+
+    @Flag(help: "All platforms, which is the default.")
+    var allPlatforms = false
+
     @OptionGroup var rootOptions: RootOptions
     @OptionGroup var progressOptions: ProgressOptions
 
     func run(in context: CommandContext) async throws {
+        guard platform == nil || !allPlatforms else {
+            throw Failure(.usage, "--platform and --all-platforms do not go together")
+        }
+        let platform = try platform.map { text in
+            guard let platform = Platform(text) else {
+                throw Failure(.usage, "\"\(text)\" is not a platform, expected one such as linux/amd64")
+            }
+            return platform
+        }
         let store = try await context.store(rootOptions.root)
         let name = try reference(image)
         let session = try await store.session()
         defer { session.end() }
         let descriptor = try await context.withProgress(progressOptions.progress) { progress in
-            let client = try await context.registryClient(progress: progress)
-            let puller = ImagePuller(client: client, store: store, progress: progress)
-            let descriptor = try await puller.pullAll(name).descriptor
-            await client.close()
-            return descriptor
+            try await context.withRegistryClient(progress: progress) { client in
+                let puller = ImagePuller(client: client, store: store, progress: progress)
+                guard let platform else { return try await puller.pullAll(name).descriptor }
+                let pulled = try await puller.pull(name, platform: platform)
+                if case .index(let index) = pulled.top.document, index.artifactType == MediaType.clusterImage {
+                    throw Failure(.usage, "a ClusterImage is pulled whole: leave --platform out", at: name.familiar)
+                }
+                return pulled.manifest.descriptor
+            }
         }
         try await store.tag(descriptor, as: name)
         context.write("\(name.familiar)  \(descriptor.digest)")

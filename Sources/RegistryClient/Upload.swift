@@ -1,0 +1,62 @@
+import ImageStore
+import OCI
+import Synchronization
+
+/// An upload that may take several attempts: what was shown of it, and how far it ever was.
+final class Upload: Sendable {
+    private struct State {
+        var shown: Int64 = 0
+        var highest: Int64 = 0
+        var seen: Int64 = 0
+        var hasBegun = false
+        var isChunked = false
+    }
+
+    let reader: BlobReader
+    private let progress: ByteProgress
+    private let state = Mutex(State())
+
+    init(_ reader: BlobReader, progress: @escaping ByteProgress) {
+        self.reader = reader
+        self.progress = progress
+    }
+
+    /// Whether something was sent, so that only the registry knows how far it is.
+    var hasBegun: Bool {
+        get { state.withLock { $0.hasBegun } }
+        set { state.withLock { $0.hasBegun = newValue } }
+    }
+
+    /// A part as a body; what the network takes of it is shown.
+    func slice(from offset: Int64, count: Int64) -> FileSlice {
+        state.withLock { $0.isChunked = count < reader.blob.size }
+        let meter = UploadMeter { [self] count in
+            state.withLock { $0.shown += count }
+            progress(count)
+        }
+        return FileSlice(reader: reader, offset: offset, length: count, meter: meter)
+    }
+
+    /// Whether the last request was a chunk, and none was taken before.
+    var isFirstChunk: Bool { state.withLock { $0.isChunked && $0.highest == 0 } }
+
+    /// Shows that the registry has so many bytes.
+    func show(_ count: Int64) {
+        let difference = state.withLock { state in
+            defer { state.shown = count }
+            return count - state.shown
+        }
+        if difference != 0 { progress(difference) }
+    }
+
+    /// Notes that the registry has taken so many bytes for good.
+    func reached(_ count: Int64) { state.withLock { $0.highest = max($0.highest, count) } }
+
+    /// Whether more was taken than at any failure before.
+    func gotOn() -> Bool {
+        state.withLock { state in
+            defer { state.seen = state.highest }
+            return state.highest > state.seen
+        }
+    }
+}

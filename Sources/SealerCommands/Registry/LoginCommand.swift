@@ -1,0 +1,123 @@
+import ArgumentParser
+import FoundationEssentials
+import Glibc
+import LinuxSystem
+import RegistryClient
+import Report
+import SystemPackage
+import Terminal
+
+struct LoginCommand: ContextCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "login",
+        abstract: "Check a name and a password at a registry, and keep them where docker and podman look.",
+        discussion: """
+            The password is asked for, or read from standard input with --password-stdin.
+
+            Example:
+              pass show registry | sealer login registry.example.org --username ann --password-stdin
+            """
+    )
+
+    @Argument(help: "The registry, HOST[:PORT].")
+    var registry: String
+
+    @Option(name: .shortAndLong, help: ArgumentHelp("The name.", valueName: "name"))
+    var username: String
+
+    @Flag(help: "Read the password from standard input.")
+    var passwordStdin = false
+
+    @Option(
+        name: .shortAndLong,
+        help: ArgumentHelp(
+            "The password. Everybody on this machine can see it in the list of processes.", valueName: "password"))
+    var password: String?
+
+    @OptionGroup var progressOptions: ProgressOptions
+
+    func run(in context: CommandContext) async throws {
+        let host = try CredentialStore.host(registry)
+        let keeper = try CredentialStore.usual(environment: context.environment, home: context.home)
+        let credential = Credential.password(user: username, password: try await secret(context))
+        let check = try await context.withProgress(progressOptions.progress) { progress in
+            try await context.withRegistryClient(progress: progress) { try await $0.checkLogin(credential, at: host) }
+        }
+        let place =
+            switch try await keeper.save(credential, for: host) {
+            case .file(let path): path.string
+            case .helper(let name): "docker-credential-\(name)"
+            }
+        context.write("logged in to \(host) as \(TerminalText.line(username)), kept in \(place)")
+        if check == .notNeeded {
+            context.writeError("warning: the registry answers everybody; the login was not tested")
+        }
+    }
+
+    private func secret(_ context: CommandContext) async throws -> String {
+        if let password {
+            guard !passwordStdin else { throw Failure(.usage, "--password and --password-stdin do not go together") }
+            context.writeError("warning: a password in the command line is seen by everybody; use --password-stdin")
+            return password
+        }
+        let isTyped = !passwordStdin
+        guard !isTyped || isatty(STDIN_FILENO) == 1 else {
+            throw Failure(.usage, "there is no terminal to ask for the password", remedy: "use --password-stdin")
+        }
+        if isTyped { context.writeError("password for \(TerminalText.line(username)):") }
+        let text = try await BlockingPool.shared.run { try Self.readLine(isHidden: isTyped) }
+        guard !text.isEmpty else { throw Failure(.usage, "the password is empty") }
+        return text
+    }
+
+    /// Reads a line, at most 64 KiB. Blocks.
+    private static func readLine(isHidden: Bool) throws -> String {
+        var before = termios()
+        let canHide = isHidden && tcgetattr(STDIN_FILENO, &before) == 0
+        if canHide {
+            var silent = before
+            silent.c_lflag &= ~tcflag_t(ECHO)
+            tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent)
+        }
+        defer { if canHide { tcsetattr(STDIN_FILENO, TCSAFLUSH, &before) } }
+        var bytes: [UInt8] = []
+        var byte: UInt8 = 0
+        while bytes.count < 1 << 16 {
+            let count = read(STDIN_FILENO, &byte, 1)
+            if count < 0, errno == EINTR { continue }
+            guard count >= 0 else {
+                throw Failure(.system, "cannot read the password", causes: [Errno(rawValue: errno)])
+            }
+            if count == 0 || byte == UInt8(ascii: "\n") { break }
+            bytes.append(byte)
+        }
+        if bytes.last == UInt8(ascii: "\r") { bytes.removeLast() }
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+            throw Failure(.usage, "the password is not UTF-8 text")
+        }
+        return text
+    }
+}
+
+struct LogoutCommand: ContextCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "logout",
+        abstract: "Forget the login of a registry.",
+        discussion: """
+            Example:
+              sealer logout registry.example.org
+            """
+    )
+
+    @Argument(help: "The registry, HOST[:PORT].")
+    var registry: String
+
+    func run(in context: CommandContext) async throws {
+        let host = try CredentialStore.host(registry)
+        let keeper = try CredentialStore.usual(environment: context.environment, home: context.home)
+        guard try await keeper.remove(host) else {
+            throw Failure(.notFound, "there is no login to forget", at: host)
+        }
+        context.write("forgot the login of \(host)")
+    }
+}
