@@ -6,7 +6,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/testbed.sh"
 packages=("$@")
 if ((${#packages[@]} == 0)); then
     packages=(
-        gcc libc6-dev libyaml-dev zlib1g-dev libzstd-dev
+        gcc libc6-dev libcrypt-dev libyaml-dev zlib1g-dev libzstd-dev
         binutils busybox-static ca-certificates conntrack curl debootstrap ethtool iproute2 iptables jq kmod
         openssl procps python3 python3-pip shellcheck skopeo unzip xz-utils
     )

@@ -46,4 +46,20 @@ enum BlobFile {
             throw Failure(.system, "cannot complete a blob of the store", at: layout.string, causes: [error])
         }
     }
+
+    /// Hashes a file from its beginning, wherever it stands.
+    static func digest(of file: FileDescriptor, by algorithm: Digest.Algorithm) throws -> Digest {
+        var hasher = ContentHasher(algorithm)
+        var buffer = [UInt8](repeating: 0, count: 1 << 20)
+        var position: Int64 = 0
+        while true {
+            let count = try buffer.withUnsafeMutableBytes { bytes in
+                let count = try file.read(fromAbsoluteOffset: position, into: bytes)
+                hasher.update(UnsafeRawBufferPointer(rebasing: bytes[..<count]))
+                return count
+            }
+            guard count > 0 else { return hasher.digest() }
+            position += Int64(count)
+        }
+    }
 }

@@ -11,6 +11,15 @@ extension ImageStore {
         try BlobIngest(expected: expected, layout: root)
     }
 
+    /// Starts a blob whose digest is told only at its end, as uploads to a registry do it. Hold a `StoreSession` until
+    /// something named refers to it.
+    ///
+    /// - Parameter algorithm: the one that the digest will likely have; another one costs a second reading.
+    public func receive(_ algorithm: Digest.Algorithm = .sha256) async throws -> BlobIngest {
+        let root = root
+        return try await BlockingPool.shared.run { try BlobIngest(expected: nil, algorithm: algorithm, layout: root) }
+    }
+
     /// Deletes those of the given blobs that no name leads to, unless somebody holds a `StoreSession`: what a failed piece of
     /// work leaves behind need not wait for garbage collection.
     ///

@@ -83,6 +83,12 @@ public final class ImageStore: Sendable {
         public let file: FileDescriptor
         /// Its size in bytes.
         public let size: Int64
+
+        /// Takes a file that is open, also one from elsewhere.
+        public init(file: FileDescriptor, size: Int64) {
+            self.file = file
+            self.size = size
+        }
     }
 
     /// The path of a blob, whether or not it is there.

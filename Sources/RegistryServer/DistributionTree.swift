@@ -65,7 +65,7 @@ public struct DistributionTree: RegistryContent {
     public func blob(_ digest: Digest) async throws -> ImageStore.OpenBlob? {
         let tree = tree
         return try await BlockingPool.shared.run {
-            try tree.file(Self.data(of: digest)).map { ImageStore.OpenBlob(opened: $0.file, size: $0.size) }
+            try tree.file(Self.data(of: digest)).map { ImageStore.OpenBlob(file: $0.file, size: $0.size) }
         }
     }
 

@@ -5,12 +5,12 @@ import OCI
 
 /// A blob on its way into the store.
 final class StoreUpload: BlobUpload {
-    private let blob: PushedBlob
+    private let blob: BlobIngest
     private let session: StoreSession
     private let pending: PendingBlobs
     private let repository: String
 
-    init(blob: PushedBlob, session: StoreSession, pending: PendingBlobs, repository: String) {
+    init(blob: BlobIngest, session: StoreSession, pending: PendingBlobs, repository: String) {
         self.blob = blob
         self.session = session
         self.pending = pending

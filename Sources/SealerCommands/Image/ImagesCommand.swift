@@ -14,6 +14,9 @@ struct ImagesCommand: ContextCommand {
             """
     )
 
+    @Flag(name: .shortAndLong, help: "Also what has no tag, for instance what a tag stood for before it moved.")
+    var all = false
+
     @OptionGroup var rootOptions: RootOptions
     @OptionGroup var outputOptions: OutputOptions
 
@@ -27,7 +30,7 @@ struct ImagesCommand: ContextCommand {
     func run(in context: CommandContext) async throws {
         let store = try await context.store(rootOptions.root)
         var rows: [Row] = []
-        for (reference, descriptor) in try await store.names() {
+        for (reference, descriptor) in try await store.names() where all || reference.tag != nil {
             rows.append(
                 Row(
                     name: reference.familiar,

@@ -24,7 +24,7 @@ struct RegistryServeCommand: ContextCommand {
         abstract: "Serve every contained image of the store under its own name; with --writable take pushes in.",
         discussion: """
             Read-only and open to everybody who reaches the address, unless options say otherwise. With --htpasswd only its \
-            accounts are served (bcrypt: htpasswd -B); of these --pusher may push. /healthz and /metrics answer everybody.
+            accounts are served (bcrypt: htpasswd -B); of these --pusher may push. /healthz answers everybody.
 
             Example:
               sealer registry serve --listen 127.0.0.1:5000
