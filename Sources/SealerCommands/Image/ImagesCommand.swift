@@ -14,9 +14,6 @@ struct ImagesCommand: ContextCommand {
             """
     )
 
-    @Flag(name: .shortAndLong, help: "Also what has no tag, for instance what a tag stood for before it moved.")
-    var all = false
-
     @OptionGroup var rootOptions: RootOptions
     @OptionGroup var outputOptions: OutputOptions
 
@@ -30,7 +27,7 @@ struct ImagesCommand: ContextCommand {
     func run(in context: CommandContext) async throws {
         let store = try await context.store(rootOptions.root)
         var rows: [Row] = []
-        for (reference, descriptor) in try await store.names() where all || reference.tag != nil {
+        for (reference, descriptor) in try await store.names() {
             rows.append(
                 Row(
                     name: reference.familiar,
