@@ -125,8 +125,14 @@ extension RegistryClient {
             } catch let error as AttemptError where error.spokeNoHTTP && scheme != schemes.last {
                 first = error
             } catch let error as AttemptError {
-                // Plain http failed too, and no better: what https said comes first, it is what was meant.
-                if error.spokeNoHTTP, let first { throw first }
+                // Plain http failed too, and no better: what https said comes first, it is what was meant. Whether another
+                // attempt makes sense is what http says: a server that is busy for a moment has no TLS either.
+                if error.spokeNoHTTP, var both = first {
+                    both.retry = error.retry
+                    both.failure.causes.append(error.failure)
+                    both.failure.remedy = error.failure.remedy
+                    throw both
+                }
                 if !error.spokeNoHTTP, endpoint.security == .insecure { remember(scheme: scheme, of: endpoint.host) }
                 throw error
             }
