@@ -8,7 +8,7 @@ import SystemPackage
 final class ArchiveOutput {
     /// Where the bytes go.
     let sink: any ByteSink
-    private let kind: Kind
+    private var kind: Kind
     private let counter: ObservedSink
 
     private enum Kind {
@@ -67,6 +67,8 @@ final class ArchiveOutput {
             return [file.target]
         case .parts(let parts): return try parts.complete()
         case .stream(let descriptor):
+            // Closed once only: after a failure the number may be another file's.
+            kind = .stream(closing: nil)
             try descriptor?.close()
             return []
         }

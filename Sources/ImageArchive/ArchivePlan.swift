@@ -119,7 +119,9 @@ private struct DockerList {
             if let manifest = choose(descriptor) { try add(name, manifest) }
         }
         for (_, descriptor) in named {
-            guard case .index(let index) = documents[descriptor.digest] else { continue }
+            // Only a ClusterImage names its members; any other index could give strangers' images a name.
+            guard case .index(let index) = documents[descriptor.digest], index.artifactType == MediaType.clusterImage
+            else { continue }
             for member in index.manifests where member.annotations?[AnnotationKey.content] == "image" {
                 guard runs(member), let name = member.annotations?[AnnotationKey.imageName] else { continue }
                 try add(try Reference(name), member)

@@ -1,3 +1,4 @@
+import Glibc
 import ImageArchive
 import ImageStore
 import LinuxSystem
@@ -17,8 +18,8 @@ public struct ImageCopier: Sendable {
     ///
     /// - Parameters:
     ///   - store: what names without a prefix mean.
-    ///   - staging: a folder for content that is on its way from one place outside to another. It is deleted after a copy that
-    ///     succeeded; after one that failed it stays, and the next copy goes on with it.
+    ///   - staging: a folder for content that is on its way from one place outside to another. A copy has a folder of its own
+    ///     in it, and deletes what others left whose process is gone.
     public init(store: ImageStore, staging: FilePath, client: RegistryClient, progress: any ProgressSink) {
         self.store = store
         self.staging = staging
@@ -31,15 +32,34 @@ public struct ImageCopier: Sendable {
     /// - Returns: what was copied.
     /// - Throws: `Failure` of kind `usage` when a name is needed that nobody gave.
     public func copy(_ source: ImagePlace, to destination: ImagePlace) async throws -> Descriptor {
-        let session = try await store.session()
-        defer { session.end() }
-        let middle = try await middle(source, destination)
-        let content = try await bring(source, into: middle)
-        try await put(content, from: middle, to: destination)
-        if middle.root == staging {
-            try await BlockingPool.shared.run { [staging] in try Folder.delete(staging) }
+        let own = staging.appending("\(getpid())-\(UInt32.random(in: 0...UInt32.max))")
+        let middle = try await middle(source, destination, own)
+        do {
+            let session = try await middle.session()
+            defer { session.end() }
+            let content = try await bring(source, for: destination, into: middle)
+            try await put(content, from: middle, to: destination)
+            try await leave(own)
+            return content.descriptor
+        } catch {
+            // In a task of its own: this one may be cancelled. What cannot be deleted now, the next copy deletes.
+            await Task { do { try await leave(own) } catch { progress.send(.warning("\(error)")) } }.value
+            throw error
         }
-        return content.descriptor
+    }
+
+    /// Deletes the copy's own folder, and those of processes that are gone.
+    private func leave(_ own: FilePath) async throws {
+        try await BlockingPool.shared.run { [staging] in
+            try Folder.delete(own)
+            guard Folder.exists(staging) else { return }
+            for name in try Folder.names(in: staging) {
+                guard let process = pid_t(name.prefix { $0 != "-" }), kill(process, 0) != 0, errno == ESRCH else {
+                    continue
+                }
+                try Folder.delete(staging.appending(name))
+            }
+        }
     }
 
     private struct Content {
@@ -49,13 +69,16 @@ public struct ImageCopier: Sendable {
     }
 
     /// The store that the content passes through: that of the source or of the destination, where one of them has one.
-    private func middle(_ source: ImagePlace, _ destination: ImagePlace) async throws -> ImageStore {
+    ///
+    /// An archive always goes through a folder of its own: it says itself what its images are called, and those names must
+    /// not come into a store where nobody asked for them.
+    private func middle(_ source: ImagePlace, _ destination: ImagePlace, _ own: FilePath) async throws -> ImageStore {
         switch (source, destination) {
         case (.store, _): store
         case (.layout(let path, _), _): try await Self.layout(path, mustExist: true)
-        case (_, .store): store
-        case (_, .layout(let path, _)): try await Self.layout(path, mustExist: false)
-        default: try await ImageStore.open(staging)
+        case (.registry, .store): store
+        case (.registry, .layout(let path, _)): try await Self.layout(path, mustExist: false)
+        case (.archive, _), (.registry, _): try await ImageStore.open(own)
         }
     }
 
@@ -68,7 +91,9 @@ public struct ImageCopier: Sendable {
 
     // MARK: - From
 
-    private func bring(_ source: ImagePlace, into middle: ImageStore) async throws -> Content {
+    private func bring(_ source: ImagePlace, for destination: ImagePlace, into middle: ImageStore) async throws
+        -> Content
+    {
         switch source {
         case .store(let name): return try await select(name, in: middle)
         case .layout(let path, let name):
@@ -83,19 +108,38 @@ public struct ImageCopier: Sendable {
         case .registry(let reference):
             let puller = ImagePuller(client: client, store: middle, progress: progress)
             return Content(descriptor: try await puller.pullAll(reference).descriptor, name: reference)
-        case .archive(let path, let name):
-            let loaded = try await progress.step("read \(path)") { step in
-                try await ArchiveLoader(store: middle).load(try ArchiveInput([path]), step: step)
-            }
-            if let name { return try await select(name, in: middle) }
-            guard let only = loaded.images.first, loaded.images.count == 1 else {
-                throw Failure(
-                    .usage, "the archive has \(loaded.images.count) images: say which", at: path.string,
-                    remedy:
-                        "add :NAME, one of \(loaded.images.flatMap(\.names).map(\.familiar).joined(separator: ", "))")
-            }
-            return Content(descriptor: only.descriptor, name: only.names.first)
+        case .archive(let path, let name): return try await read(path, name, for: destination, into: middle)
         }
+    }
+
+    private func read(_ path: FilePath, _ name: String?, for destination: ImagePlace, into middle: ImageStore)
+        async throws -> Content
+    {
+        let loaded = try await progress.step("read \(path)") { step in
+            let (loader, input) = (ArchiveLoader(store: middle), try ArchiveInput([path]))
+            do {
+                return try await loader.load(input, step: step)
+            } catch let failure as Failure where failure.kind == .usage {
+                // It tells no whole name; then it is called what it shall be called.
+                guard let wanted = destination.name else { throw failure }
+                return try await loader.load(input, name: wanted, step: step)
+            }
+        }
+        if let name {
+            let wanted = try Self.reference(name)
+            guard let image = loaded.images.first(where: { $0.names.contains(wanted) }) else {
+                throw Failure(
+                    .notFound, "the archive has no image \(wanted.familiar)", at: path.string,
+                    remedy: "it has: \(loaded.images.flatMap(\.names).map(\.familiar).joined(separator: ", "))")
+            }
+            return Content(descriptor: image.descriptor, name: wanted)
+        }
+        guard let only = loaded.images.first, loaded.images.count == 1 else {
+            throw Failure(
+                .usage, "the archive has \(loaded.images.count) images: say which", at: path.string,
+                remedy: "add :NAME, one of \(loaded.images.flatMap(\.names).map(\.familiar).joined(separator: ", "))")
+        }
+        return Content(descriptor: only.descriptor, name: only.names.first)
     }
 
     private func select(_ name: String, in middle: ImageStore) async throws -> Content {

@@ -13,6 +13,15 @@ public enum ImagePlace: Sendable, Hashable {
     /// `NAME`: in the store.
     case store(String)
 
+    /// The name that the place gives an image; nil where it gives none.
+    var name: String? {
+        switch self {
+        case .registry(let reference): reference.description
+        case .layout(_, let name), .archive(_, let name): name
+        case .store(let name): name
+        }
+    }
+
     /// Parses a place.
     ///
     /// - Throws: `Failure` of kind `usage`.

@@ -20,24 +20,29 @@ extension ImageStore {
     ) async throws -> StoreCheck {
         let session = try await session()
         defer { session.end() }
+        // Names first: what somebody brings in meanwhile may be there or not, but no name of it is followed.
+        let named: [(reference: Reference, descriptor: Descriptor)]
+        var problem: Failure?
+        do {
+            named = try await names()
+        } catch let failure as Failure {
+            (named, problem) = ([], failure)
+        }
         let files = try await BlockingPool.shared.run { [root] in try BlobFiles(of: root) }
         var walk = StoreWalk(store: self, states: try await read(files, concurrency: concurrency, advanced: advanced))
         var check = StoreCheck()
         check.blobs = files.blobs.count
         check.bytes = files.blobs.values.reduce(0, +)
         check.unfinished = files.unfinished
+        check.images = named.count
         walk.damages = files.foreign
-        do {
-            for (reference, descriptor) in try await names() {
-                check.images += 1
-                try await walk.follow(descriptor, named: reference)
-            }
-        } catch let failure as Failure {
+        if let problem {
             walk.damages.append(
                 StoreDamage(
-                    kind: .foreign, path: "index.json", detail: failure.what, blob: nil, images: [], sources: []))
+                    kind: .foreign, path: "index.json", detail: problem.what, blob: nil, images: [], sources: []))
         }
-        check.damages = walk.result()
+        for (reference, descriptor) in named { try await walk.follow(descriptor, named: reference) }
+        check.damages = walk.result(isComplete: problem == nil)
         return check
     }
 

@@ -19,10 +19,10 @@ extension ImageStore {
         let total = missing.reduce(0) { $0 + $1.size }
         var done: Int64 = 0
         for blob in missing {
-            let open = try await openBlob(blob.digest)
             let ingest = try await target.ingest(blob)
-            let before = done
+            let (before, path) = (done, path(of: blob.digest))
             try await BlockingPool.shared.run { cancellation in
+                let open = try Self.open(blob.digest, at: path)
                 try open.file.closeAfter {
                     posix_fadvise(open.file.rawValue, 0, 0, POSIX_FADV_SEQUENTIAL)
                     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 4096)

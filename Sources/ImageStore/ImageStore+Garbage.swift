@@ -43,7 +43,8 @@ extension ImageStore {
             for algorithm in Digest.Algorithm.allCases {
                 let folder = root.appending("blobs").appending(algorithm.rawValue)
                 for name in try Folder.names(in: folder) {
-                    if let digest = Digest(algorithm: algorithm, hex: name), kept.contains(digest) { continue }
+                    // What is no blob is nobody's garbage: the check of the store names it.
+                    guard let digest = Digest(algorithm: algorithm, hex: name), !kept.contains(digest) else { continue }
                     try take(folder.appending(name))
                     garbage.blobs += 1
                 }

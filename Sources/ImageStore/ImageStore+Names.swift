@@ -83,6 +83,11 @@ extension ImageStore {
                 throw Failure(
                     .software, "cannot name \(descriptor.digest) \(reference): it is not in the store", at: root.string)
             }
+            if let digest = reference.digest, digest != descriptor.digest {
+                throw Failure(
+                    .integrity, "\(descriptor.digest) cannot be named \(reference): the name has another digest",
+                    at: root.string)
+            }
         }
         return try await changeIndex { index in
             let replaced = images.compactMap { descriptor, reference in
@@ -114,14 +119,16 @@ extension ImageStore {
 
     /// Takes a name away; the content stays until the next `collectGarbage`.
     ///
+    /// - Parameter digest: take it away only if it stands for this, for it may have moved since somebody looked; nil takes it
+    ///   away whatever it stands for.
     /// - Returns: what the name stood for, nil when there was no such name.
     @discardableResult
-    public func untag(_ reference: Reference) async throws -> Descriptor? {
+    public func untag(_ reference: Reference, ifStandsFor digest: Digest? = nil) async throws -> Descriptor? {
         try await changeIndex { index in
             guard
                 let position = index.manifests.firstIndex(where: {
                     $0.annotations?[AnnotationKey.refName] == reference.description
-                })
+                }), digest == nil || index.manifests[position].digest == digest
             else { return nil }
             return index.manifests.remove(at: position)
         }

@@ -136,16 +136,18 @@ public final class ImageStore: Sendable {
     /// - Throws: `Failure` of kind `notFound`.
     public func openBlob(_ digest: Digest) async throws -> OpenBlob {
         let path = path(of: digest)
-        return try await BlockingPool.shared.run {
-            guard let size = try Self.size(at: path) else {
-                throw Failure(.notFound, "the store has no blob \(digest)", at: path.string)
-            }
-            do {
-                let file = try FileDescriptor.open(path, .readOnly, options: [.closeOnExec, .noFollow])
-                return OpenBlob(file: file, size: size)
-            } catch {
-                throw Failure(.system, "cannot open a blob of the store", at: path.string, causes: [error])
-            }
+        return try await BlockingPool.shared.run { try Self.open(digest, at: path) }
+    }
+
+    static func open(_ digest: Digest, at path: FilePath) throws -> OpenBlob {
+        guard let size = try size(at: path) else {
+            throw Failure(.notFound, "the store has no blob \(digest)", at: path.string)
+        }
+        do {
+            let file = try FileDescriptor.open(path, .readOnly, options: [.closeOnExec, .noFollow])
+            return OpenBlob(file: file, size: size)
+        } catch {
+            throw Failure(.system, "cannot open a blob of the store", at: path.string, causes: [error])
         }
     }
 

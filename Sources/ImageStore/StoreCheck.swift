@@ -26,6 +26,8 @@ public struct StoreDamage: Sendable, Codable, Hashable {
     public var detail: String
     /// The blob, when an image refers to it.
     public var blob: Descriptor?
+    /// The digest that a damaged blob has in its name, when no image refers to it.
+    public var unneeded: Digest? = nil
     /// The images that need it, by name; empty when none does.
     public var images: [String]
     /// The names under which a registry may have it, the likeliest first.

@@ -26,19 +26,23 @@ struct StoreWalk {
     /// Looks at everything that a named descriptor leads to.
     mutating func follow(_ descriptor: Descriptor, named name: Reference) async throws {
         var seen: Set<Digest> = []
+        // What was only listed as the bytes of a manifest may still come as a document of its own.
+        var followed: Set<Digest> = []
         var queue = [Item(descriptor: descriptor, sources: [name.description], depth: 0)]
         var next = 0
         while next < queue.count {
             let item = queue[next]
             next += 1
-            guard seen.insert(item.descriptor.digest).inserted else { continue }
+            let isNew = seen.insert(item.descriptor.digest).inserted
             isNeeded.insert(item.descriptor.digest)
             if let (kind, detail) = problem(with: item.descriptor) {
-                note(kind, detail, item, image: name)
+                if isNew { note(kind, detail, item, image: name) }
                 continue
             }
             let type = item.descriptor.mediaType
-            guard MediaType.isIndex(type) || MediaType.isManifest(type), item.depth < 3 else { continue }
+            guard MediaType.isIndex(type) || MediaType.isManifest(type), item.depth < 3,
+                followed.insert(item.descriptor.digest).inserted
+            else { continue }
             let document: Document
             do {
                 document = try await store.document(item.descriptor)
@@ -83,7 +87,9 @@ struct StoreWalk {
     }
 
     /// All that is wrong, blobs that no image needs included, sorted by path.
-    func result() -> [StoreDamage] {
+    ///
+    /// - Parameter isComplete: whether all names were followed; if not, nobody knows what is needed.
+    func result(isComplete: Bool) -> [StoreDamage] {
         var result = damages + Array(found.values)
         for (digest, state) in states where !isNeeded.contains(digest) {
             let (kind, detail): (StoreDamage.Kind, String)
@@ -94,8 +100,8 @@ struct StoreWalk {
             }
             result.append(
                 StoreDamage(
-                    kind: kind, path: digest.layoutPath, detail: "\(detail); no image needs it", blob: nil, images: [],
-                    sources: []))
+                    kind: kind, path: digest.layoutPath, detail: isComplete ? "\(detail); no image needs it" : detail,
+                    blob: nil, unneeded: isComplete ? digest : nil, images: [], sources: []))
         }
         return result.sorted { ($0.path, $0.kind.rawValue) < ($1.path, $1.kind.rawValue) }
     }

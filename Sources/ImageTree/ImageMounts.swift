@@ -77,7 +77,13 @@ public struct ImageMounts: Sendable {
                 try await TreeUnpacker(store).unpack(image.rootfs, to: target, advanced: advanced)
             }
         } catch {
-            try await forget(mount, records.appending("\(identifier).json"))
+            // In a task of its own: this one may be cancelled, and what was begun must go all the same.
+            let (begun, record) = (mount, records.appending("\(identifier).json"))
+            do {
+                try await Task { try await forget(begun, record) }.value
+            } catch let second {
+                throw Failure.several("the image could not be mounted, and what was begun is left", [error, second])
+            }
             throw error
         }
         return mount

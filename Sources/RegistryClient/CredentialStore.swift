@@ -99,18 +99,20 @@ public struct CredentialStore: Sendable {
 
     /// Forgets a login, in the file and in the helper that it names for the registry.
     ///
-    /// - Returns: whether the file had an entry.
+    /// - Returns: whether there was one to forget; of a helper that is not known, so it counts as one.
     @discardableResult
     public func remove(_ host: String) async throws -> Bool {
-        if let name = try await helper(for: host) {
-            let helper = CredentialHelper(name: name, environment: environment, limit: limit)
-            try await helper.erase(CredentialFile.server(of: host))
+        let helper = try await helper(for: host)
+        if let helper {
+            try await CredentialHelper(name: helper, environment: environment, limit: limit)
+                .erase(CredentialFile.server(of: host))
         }
-        return try await change { auths in
+        let hadEntry = try await change { auths in
             let before = auths.members.count
             auths.remove { CredentialFile.canonical($0) == CredentialFile.canonical(host) }
             return auths.members.count < before
         }
+        return hadEntry || helper != nil
     }
 
     private func helper(for host: String) async throws -> String? {

@@ -230,7 +230,7 @@ extension RegistryClient {
         guard !refusesChunks(endpoint.host) else { return nil }
         var session = session
         // Whatever a registry answers that cannot say: a new upload is always possible.
-        let statuses: Set<UInt> = [200, 202, 204, 400, 403, 404, 405, 410, 416, 501]
+        let statuses: Set<UInt> = [200, 202, 204, 400, 403, 404, 405, 409, 410, 416, 501]
         let ask = Ask(.GET, .address(session.url, registry: session.registry), accepted: statuses, errand: errand)
         let reply = try await send(ask, to: endpoint)
         guard [200, 202, 204].contains(reply.status), let offset = UploadSession.offset(reply.headers),
@@ -265,8 +265,8 @@ extension RegistryClient {
             // The registry has forgotten the upload.
             session = nil
             error.retry = .later(nil)
-        } else if status == 416 {
-            // We disagree on how far it is: the next attempt asks.
+        } else if status == 416 || status == 409 {
+            // We disagree on how far it is, or an earlier request of ours still holds it: the next attempt asks.
             error.retry = .later(nil)
         }
         return error

@@ -58,13 +58,17 @@ extension RegistryClient {
         _ concurrency: Int,
         _ progress: any ProgressSink
     ) async throws {
+        // What no image needed may be needed by now: the store looks again before it deletes, and not while others use it.
+        let unneeded = report.left.damages.compactMap(\.unneeded)
+        if !unneeded.isEmpty {
+            if try await store.discard(Set(unneeded)) {
+                report.deleted += unneeded.map(\.layoutPath)
+            } else {
+                report.failures.append("another process uses the store: damaged blobs that no image needs were left")
+            }
+        }
         let session = try await store.session()
         defer { session.end() }
-        for damage in report.left.damages where damage.blob == nil && damage.kind != .foreign {
-            let path = store.root.pushing(FilePath(damage.path))
-            try await BlockingPool.shared.run { try Folder.delete(path) }
-            report.deleted.append(damage.path)
-        }
         let damaged = report.left.damages.filter { $0.blob != nil }
         let limiter = Limiter(width: concurrency)
         let outcomes = await withTaskGroup(of: (StoreDamage, Result<String, any Error>).self) { group in

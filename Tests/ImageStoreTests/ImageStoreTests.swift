@@ -85,6 +85,33 @@ struct ImageStoreTests {
         #expect(try await store.resolve(name) == nil)
     }
 
+    @Test("takes a name away only from what it was seen to stand for, and gives no name of another digest")
+    func movedNames() async throws {
+        let scratch = try Scratch()
+        let store = try await ImageStore.open(scratch.path)
+        let name = try Reference("example.org/a:1")
+        let first = try await store.put(Data("1".utf8), mediaType: MediaType.index)
+        let second = try await store.put(Data("2".utf8), mediaType: MediaType.index)
+        try await store.tag(second, as: name)
+        #expect(try await store.untag(name, ifStandsFor: first.digest) == nil)
+        #expect(try await store.resolve(name)?.digest == second.digest)
+        let lie = try Reference("example.org/a@\(first.digest)")
+        let failure = await #expect(throws: Failure.self) { try await store.tag(second, as: lie) }
+        #expect(failure?.kind == .integrity)
+        #expect(try await store.untag(name, ifStandsFor: second.digest)?.digest == second.digest)
+    }
+
+    @Test("garbage collection leaves what is no blob alone")
+    func foreignAmongBlobs() async throws {
+        let scratch = try Scratch()
+        let store = try await ImageStore.open(scratch.path)
+        try Folder.make(scratch.path.appending("blobs/sha256/a-folder"))
+        let loose = try await store.put(Data("loose".utf8), mediaType: "text/plain")
+        #expect(try await store.collectGarbage().blobs == 1)
+        #expect(try await store.size(of: loose.digest) == nil)
+        #expect(Folder.exists(scratch.path.appending("blobs/sha256/a-folder")))
+    }
+
     @Test("does not name what it does not have")
     func tagMissing() async throws {
         let scratch = try Scratch()

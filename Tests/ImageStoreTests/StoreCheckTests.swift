@@ -64,6 +64,25 @@ struct StoreCheckTests {
         #expect(damage.blob?.size == 7)
     }
 
+    @Test("follows a document also when it was listed as mere bytes before")
+    func documentAsBytes() async throws {
+        let scratch = try Scratch()
+        let store = try await ImageStore.open(scratch.path)
+        let layer = try await store.put(Data("a layer".utf8), mediaType: MediaType.layer)
+        let config = try await store.put(Data("{}".utf8), mediaType: MediaType.config)
+        let manifest = try await store.put(
+            canonicalJSON(ImageManifest(config: config, layers: [layer])), mediaType: MediaType.manifest)
+        let carrier = try await store.put(
+            canonicalJSON(ImageManifest(config: config, layers: [manifest])), mediaType: MediaType.manifest)
+        let inner = try await store.put(
+            canonicalJSON(ImageIndex(manifests: [manifest])), mediaType: MediaType.index)
+        let index = try await store.put(
+            canonicalJSON(ImageIndex(manifests: [carrier, inner])), mediaType: MediaType.index)
+        try await store.tag(index, as: Reference("example.org/a:1"))
+        try Folder.delete(store.path(of: layer.digest))
+        #expect(try await store.check().damages.map(\.path) == [layer.digest.layoutPath])
+    }
+
     @Test("names what is no blob, and a damaged one that nobody needs")
     func foreign() async throws {
         let scratch = try Scratch()

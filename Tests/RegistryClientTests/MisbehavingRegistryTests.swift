@@ -247,6 +247,20 @@ import Testing
         #expect(always.what.contains("3 times"))
     }
 
+    /// An insecure one has no TLS, so https fails first; that must not hide that http is worth another attempt.
+    @Test func aPlainOneThatClosesForAMomentIsAskedAgain() async throws {
+        let image = try SmallImage(layers: ["one"])
+        let asked = Mutex(0)
+        let outcome = try await pull { request in
+            let isFirst = asked.withLock { asked in
+                asked += 1
+                return asked == 1
+            }
+            return isFirst ? .raw([]) : image.answer(request.path) ?? unknown
+        }
+        _ = try outcome.result.get()
+    }
+
     @Test func nobodyThere() async throws {
         let registry = try await FakeRegistry.start { _ in unknown }
         try await registry.stop()

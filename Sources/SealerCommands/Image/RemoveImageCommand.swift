@@ -28,7 +28,7 @@ struct RemoveImageCommand: ContextCommand {
     func run(in context: CommandContext) async throws {
         let store = try await context.store(rootOptions.root)
         // All are found before the first is removed: a mistake changes nothing.
-        var names: [Reference] = []
+        var names: [(name: Reference, digest: Digest)] = []
         for text in images {
             let image = try await store.select(text)
             guard image.asked != nil || image.names.count == 1 || force else {
@@ -39,11 +39,17 @@ struct RemoveImageCommand: ContextCommand {
                     remedy: "remove one of them by name, or all with --force"
                 )
             }
-            names += (image.asked.map { [$0] } ?? image.names).filter { !names.contains($0) }
+            for name in image.asked.map({ [$0] }) ?? image.names where !names.contains(where: { $0.name == name }) {
+                names.append((name, image.descriptor.digest))
+            }
         }
-        for name in names {
-            try await store.untag(name)
-            context.write("untagged \(name.familiar)")
+        for (name, digest) in names {
+            // A name that has moved since is another image now.
+            if try await store.untag(name, ifStandsFor: digest) != nil {
+                context.write("untagged \(name.familiar)")
+            } else {
+                context.writeError("\(name.familiar) stands for another image now; it was left alone")
+            }
         }
         do {
             context.write("deleted \(try await store.collectGarbage().inWords)")

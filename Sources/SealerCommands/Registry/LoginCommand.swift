@@ -65,13 +65,13 @@ struct LoginCommand: ContextCommand {
             throw Failure(.usage, "there is no terminal to ask for the password", remedy: "use --password-stdin")
         }
         if isTyped { context.writeError("password for \(TerminalText.line(username)):") }
-        let text = try await BlockingPool.shared.run { try Self.readLine(isHidden: isTyped) }
+        let text = try await BlockingPool.shared.run { try Self.readLine(isHidden: isTyped, $0) }
         guard !text.isEmpty else { throw Failure(.usage, "the password is empty") }
         return text
     }
 
     /// Reads a line, at most 64 KiB. Blocks.
-    private static func readLine(isHidden: Bool) throws -> String {
+    private static func readLine(isHidden: Bool, _ cancellation: CancellationFlag) throws -> String {
         var before = termios()
         let canHide = isHidden && tcgetattr(STDIN_FILENO, &before) == 0
         if canHide {
@@ -83,6 +83,10 @@ struct LoginCommand: ContextCommand {
         var bytes: [UInt8] = []
         var byte: UInt8 = 0
         while bytes.count < 1 << 16 {
+            // Ctrl-C must be seen, and the terminal be set back, while nobody types.
+            try cancellation.check()
+            var entry = pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0)
+            guard poll(&entry, 1, 100) != 0 else { continue }
             let count = read(STDIN_FILENO, &byte, 1)
             if count < 0, errno == EINTR { continue }
             guard count >= 0 else {
