@@ -18,8 +18,9 @@ test: ## run every test, the cluster test included
 fuzz: ## fuzz every parser of strangers' bytes, a minute each (SECONDS_EACH=600 for longer)
 	@scripts/fuzz.sh $(or $(SECONDS_EACH),60)
 
-bench: ## time sealer run beside bare kubeadm on the same nodes
+bench: ## time sealer run beside bare kubeadm, and the image commands beside other tools
 	@scripts/bench.sh
+	@scripts/bench-images.sh
 
 lint: ## check the format of the Swift code and the shell scripts
 	@scripts/lint.sh

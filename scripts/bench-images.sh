@@ -38,10 +38,20 @@ storage: {filesystem: {rootdirectory: "$work/registry"}}
 http: {addr: "$registry"}
 CONFIG
 registry_program="$("$repository/scripts/unpack-packages.sh" docker-registry docker-registry)/usr/bin/docker-registry"
-"$registry_program" serve "$work/registry.yml" >"$work/registry.log" 2>&1 &
-registry_process=$!
-trap 'kill "$registry_process" 2>/dev/null; rm -rf --one-file-system "${work_folders[@]}"' EXIT
-wait_until 20 "the registry to answer" curl -fsS "http://$registry/v2/"
+registry_process=
+trap 'kill $registry_process 2>/dev/null; rm -rf --one-file-system "${work_folders[@]}"' EXIT
+# An empty one: what somebody else has pushed would be mounted instead of sent.
+fresh_registry() {
+    if [[ -n "$registry_process" ]]; then
+        kill "$registry_process"
+        wait "$registry_process" || true
+    fi
+    rm -rf "$work/registry"
+    "$registry_program" serve "$work/registry.yml" >"$work/registry.log" 2>&1 &
+    registry_process=$!
+    wait_until 20 "the registry to answer" curl -fsS "http://$registry/v2/"
+    settle
+}
 printf '[[registry]]\nlocation = "%s"\ninsecure = true\n' "$registry" >"$work/registries.conf"
 export CONTAINERS_REGISTRIES_CONF="$work/registries.conf"
 
@@ -95,11 +105,11 @@ save_and_load() {
     settle
     timed save/podman peer podman save -q --format oci-archive -o "$work/podman.tar" localhost/bench:1
     settle
-    timed save/skopeo skopeo --policy "$work/policy.json" copy -q "oci:$SEALER_ROOT/store:bench:1" "oci-archive:$work/skopeo.tar:bench:1"
+    timed save/skopeo skopeo --policy "$work/policy.json" copy -q "oci:$SEALER_ROOT/store:docker.io/library/bench:1" "oci-archive:$work/skopeo.tar:bench:1"
     settle
     timed load/sealer env SEALER_ROOT="$work/sealer-load" "$sealer" load --progress none "$work/sealer.tar"
     settle
-    timed load/podman env CONTAINERS_STORAGE_CONF="$work/load.conf" podman --signature-policy "$work/policy.json" load -q -i "$work/podman.tar"
+    timed load/podman env CONTAINERS_STORAGE_CONF="$work/load.conf" podman load --signature-policy "$work/policy.json" -q -i "$work/podman.tar"
     settle
     timed load/skopeo skopeo --policy "$work/policy.json" copy -q "oci-archive:$work/skopeo.tar:bench:1" "dir:$work/skopeo-dir"
     rm -rf "$work/sealer-load" "$work/skopeo-dir" "$work"/*.tar
@@ -108,18 +118,17 @@ save_and_load() {
 
 # Over loopback, with docker-registry at the other end for everybody.
 push_and_pull() {
+    fresh_registry
+    timed push/skopeo skopeo --policy "$work/policy.json" copy -q --all --dest-tls-verify=false "oci:$SEALER_ROOT/store:docker.io/library/bench:1" "docker://$registry/bench/skopeo:1"
+    fresh_registry
+    timed push/podman peer podman push -q --tls-verify=false localhost/bench:1 "$registry/bench/podman:1"
+    timed pull/podman env CONTAINERS_STORAGE_CONF="$work/load.conf" podman pull --signature-policy "$work/policy.json" -q --tls-verify=false "$registry/bench/podman:1"
+    fresh_registry
+    timed push/sealer "$sealer" push --progress none bench:1 "$registry/bench/sealer:1"
     settle
-    timed push/sealer "$sealer" push --progress none bench:1 "$registry/bench/sealer-$round:1"
+    timed pull/sealer env SEALER_ROOT="$work/sealer-pull" "$sealer" pull --progress none "$registry/bench/sealer:1"
     settle
-    timed push/skopeo skopeo --policy "$work/policy.json" copy -q --all --dest-tls-verify=false "oci:$SEALER_ROOT/store:bench:1" "docker://$registry/bench/skopeo-$round:1"
-    settle
-    timed push/podman peer podman push -q --tls-verify=false localhost/bench:1 "$registry/bench/podman-$round:1"
-    settle
-    timed pull/sealer env SEALER_ROOT="$work/sealer-pull" "$sealer" pull --progress none "$registry/bench/sealer-$round:1"
-    settle
-    timed pull/skopeo skopeo --policy "$work/policy.json" copy -q --all --src-tls-verify=false "docker://$registry/bench/sealer-$round:1" "oci:$work/skopeo-oci:bench:1"
-    settle
-    timed pull/podman env CONTAINERS_STORAGE_CONF="$work/load.conf" podman --signature-policy "$work/policy.json" pull -q --tls-verify=false "$registry/bench/podman-$round:1"
+    timed pull/skopeo skopeo --policy "$work/policy.json" copy -q --all --src-tls-verify=false "docker://$registry/bench/sealer:1" "oci:$work/skopeo-oci:bench:1"
     rm -rf "$work/sealer-pull" "$work/skopeo-oci"
     CONTAINERS_STORAGE_CONF="$work/load.conf" podman rmi -fa >/dev/null 2>&1 || true
 }
@@ -133,7 +142,7 @@ unpack_all() {
     mkdir "$work/tree-tar"
     settle
     timed unpack/tar tar --zstd -xf "$layer" -C "$work/tree-tar"
-    skopeo --policy "$work/policy.json" copy -q "oci:$SEALER_ROOT/store:bench:1" "oci:$work/umoci:bench" --dest-compress-format gzip
+    skopeo --policy "$work/policy.json" copy -q "oci:$SEALER_ROOT/store:docker.io/library/bench:1" "oci:$work/umoci:bench" --dest-compress-format gzip
     settle
     timed unpack/umoci umoci unpack --image "$work/umoci:bench" "$work/tree-umoci"
     rm -rf "$work"/tree-* "$work/umoci"
@@ -147,7 +156,7 @@ serve_all() {
     "$sealer" registry serve --listen "127.0.0.1:$port" >"$work/serve.log" 2>&1 &
     server=$!
     wait_until 20 "the registry to answer" curl -fsS "http://127.0.0.1:$port/healthz"
-    for url in "sealer http://127.0.0.1:$port/v2/library/bench" "docker-registry http://$registry/v2/bench/sealer-$round"; do
+    for url in "sealer http://127.0.0.1:$port/v2/library/bench" "docker-registry http://$registry/v2/bench/sealer"; do
         settle
         # shellcheck disable=SC2016  # the inner shell expands it
         timed "serve/${url%% *}" bash -c 'for _ in {1..16}; do curl -fsS -o /dev/null "$1/blobs/sha256:$2" & done; wait' serve "${url#* }" "$digest"

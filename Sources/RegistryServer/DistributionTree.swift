@@ -70,11 +70,10 @@ public struct DistributionTree: RegistryContent {
     }
 
     /// The tags that stand for something.
-    public func tags(repository: String, namespace: String?) async throws -> [String]? {
+    public func tags(repository fullName: String) async throws -> [String]? {
         let tree = tree
         return try await BlockingPool.shared.run {
-            guard let name = try Self.existing(repository, namespace, in: tree) else { return nil }
-            let folder = Self.folder(of: name) + ["_manifests", "tags"]
+            let folder = Self.folder(of: fullName) + ["_manifests", "tags"]
             return try tree.names(folder)?.filter { try Self.link(folder + [$0, "current", "link"], in: tree) != nil }
         }
     }

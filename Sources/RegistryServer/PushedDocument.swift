@@ -45,12 +45,11 @@ struct PushedDocument: Sendable {
             mediaType: type, digest: digest, size: Int64(bytes.count), artifactType: fields.artifactType)
     }
 
-    /// What it refers to and must be in the registry, each once. Layers that nobody may distribute are not asked for.
+    /// What it refers to and must be in the registry, each once. Layers that the image's maker does not want distributed are no
+    /// exception: without them the image could not be copied or saved.
     var needed: [Descriptor] {
         var seen: Set<Digest> = []
-        return document.references.filter { reference in
-            !Self.isNondistributable(reference.mediaType) && seen.insert(reference.digest).inserted
-        }
+        return document.references.filter { seen.insert($0.digest).inserted }
     }
 
     /// Whether a reference of it must be a document of its own, and not only bytes.
@@ -62,10 +61,5 @@ struct PushedDocument: Sendable {
     /// Whether its members get names of their own once it has one.
     var isClusterImage: Bool {
         if case .index(let index) = document { index.artifactType == MediaType.clusterImage } else { false }
-    }
-
-    private static func isNondistributable(_ type: String) -> Bool {
-        type.hasPrefix("application/vnd.oci.image.layer.nondistributable.v1.")
-            || type == "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
     }
 }

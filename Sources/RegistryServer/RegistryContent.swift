@@ -35,8 +35,8 @@ public protocol RegistryContent: Sendable {
     func manifest(repository: String, namespace: String?, reference: ManifestName) async throws -> ServedDocument?
     /// A blob, open for reading, which the caller closes; nil when it is not served.
     func blob(_ digest: Digest) async throws -> ImageStore.OpenBlob?
-    /// The tags of a repository, sorted; nil when there is no such repository.
-    func tags(repository: String, namespace: String?) async throws -> [String]?
+    /// The tags of the repository of that full name, sorted; nil when there is no such repository.
+    func tags(repository fullName: String) async throws -> [String]?
     /// The full names of the repositories, sorted.
     func repositories() async throws -> [String]
     /// The full name of the repository that a request means, whether or not there is one.

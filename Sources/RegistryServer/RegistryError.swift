@@ -33,6 +33,7 @@ struct RegistryError: Error, Hashable, Sendable {
     }
 
     static let notFound = RegistryError(.notFound, .unsupported, "there is nothing at this address")
+    static let noRepository = RegistryError(.notFound, .nameUnknown, "there is no repository of that name")
     static let badName = RegistryError(.badRequest, .nameInvalid, "the name of the repository is not valid")
     static let badDigest = RegistryError(.badRequest, .digestInvalid, "the digest is not valid")
     static let badPage = RegistryError(.badRequest, .unsupported, "n must be a number")

@@ -137,15 +137,16 @@ public enum RegistryServer {
         await withTaskGroup(of: Void.self) { group in
             do {
                 try await server.executeThenClose { inbound in
-                    var running = 0
+                    // Those that live, and those that have ended and are still in the group.
+                    var children = 0
                     for try await connection in inbound {
-                        if running >= configuration.maximumConnections {
-                            // Until one ends, new clients wait in the kernel's queue.
-                            connections.closeLongestIdle()
+                        if children >= configuration.maximumConnections {
+                            if connections.count >= configuration.maximumConnections { connections.closeLongestIdle() }
+                            // At once when one has ended already; until one ends, new clients wait in the kernel's queue.
                             await group.next()
-                            running -= 1
+                            children -= 1
                         }
-                        running += 1
+                        children += 1
                         connections.add(connection.channel)
                         group.addTask {
                             await HTTPConnection(

@@ -20,10 +20,11 @@ extension Responder {
             let all = try await content.repositories().filter(account.sees)
             return try list(content: all, page, address: "/v2/_catalog?") { CatalogueBody(repositories: $0) }
         case .tags(let repository, let page):
-            try await require(repository, account)
-            guard let all = try await content.tags(repository: repository.path, namespace: repository.namespace) else {
-                throw RegistryError(.notFound, .nameUnknown, "there is no repository of that name")
+            var all: [String]?
+            for name in try await names(of: repository, account) where all == nil {
+                all = try await content.tags(repository: name)
             }
+            guard let all else { throw RegistryError.noRepository }
             return try list(content: all, page, address: "/v2/\(repository.path)/tags/list?\(repository.query("&"))") {
                 TagsBody(name: repository.path, tags: $0)
             }
@@ -41,25 +42,31 @@ extension Responder {
         }
     }
 
-    /// The full names under which a repository's own content is looked for; nil when what is served is served everywhere,
-    /// because nobody pushes and all see all.
+    /// The full names that a repository has for the account, the likeliest first.
     ///
     /// An account that sees only some repositories is told of the others that they are not there.
-    @discardableResult
-    func require(_ repository: Route.Repository, _ account: Account) async throws -> Set<String>? {
-        guard account.isConfined || writable != nil else { return nil }
-        let (path, namespace) = (repository.path, repository.namespace)
+    private func names(of repository: Route.Repository, _ account: Account) async throws -> [String] {
         // What is being pushed may go elsewhere than what is there comes from.
-        var names: Set<String> = if let writable { [try pushName(repository, of: writable)] } else { [] }
-        names.insert(try await content.fullName(repository: path, namespace: namespace))
-        names = names.filter(account.sees)
-        guard !names.isEmpty else {
-            throw RegistryError(.notFound, .nameUnknown, "there is no repository of that name")
+        var names: [String] = if let writable { [try pushName(repository, of: writable)] } else { [] }
+        do {
+            names.insert(
+                try await content.fullName(repository: repository.path, namespace: repository.namespace), at: 0)
+        } catch let failure as Failure where failure.kind == .notFound && account.isConfined {
+            // Several registries have it, which may be none of the account's business.
         }
+        names = names.filter(account.sees)
+        guard !names.isEmpty else { throw RegistryError.noRepository }
         return names
     }
 
-    private func isIn(_ repositories: Set<String>, _ digest: Digest) async throws -> Bool {
+    /// The full names under which a repository's own content is looked for; nil when what is served is served everywhere,
+    /// because nobody pushes and all see all.
+    private func owners(_ repository: Route.Repository, _ account: Account) async throws -> [String]? {
+        guard account.isConfined || writable != nil else { return nil }
+        return try await names(of: repository, account)
+    }
+
+    private func isIn(_ repositories: [String], _ digest: Digest) async throws -> Bool {
         for name in repositories where try await content.holds(digest, repository: name) { return true }
         return false
     }
@@ -67,7 +74,7 @@ extension Responder {
     private func manifest(
         _ repository: Route.Repository, _ name: ManifestName, _ head: HTTPRequestHead, _ account: Account
     ) async throws -> Reply {
-        let repositories = try await require(repository, account)
+        let repositories = try await owners(repository, account)
         let document = try await content.manifest(
             repository: repository.path,
             namespace: repository.namespace,
@@ -90,7 +97,7 @@ extension Responder {
         _ repository: Route.Repository, _ digest: Digest, _ head: HTTPRequestHead, _ account: Account
     ) async throws -> Reply {
         let unknown = RegistryError(.notFound, .blobUnknown, "there is no blob of that digest")
-        if let repositories = try await require(repository, account) {
+        if let repositories = try await owners(repository, account) {
             guard try await isIn(repositories, digest) else { throw unknown }
         }
         guard let blob = try await content.blob(digest) else { throw unknown }
@@ -156,11 +163,11 @@ extension Responder {
     private func referrers(
         _ repository: Route.Repository, _ subject: Digest, _ type: String?, _ page: Route.Page, _ account: Account
     ) async throws -> Reply {
-        try await require(repository, account)
-        let name = try await content.fullName(repository: repository.path, namespace: repository.namespace)
-        let all = try await content.referrers(of: subject, repository: name).filter { referrer in
-            type == nil || referrer.artifactType == type
+        var all: [Descriptor] = []
+        for name in try await names(of: repository, account) where all.isEmpty {
+            all = try await content.referrers(of: subject, repository: name)
         }
+        if let type { all = all.filter { $0.artifactType == type } }
         let rest = page.after.map { last in all.filter { $0.digest.description > last } } ?? all
         let part = Array(rest.prefix(page.count))
         var reply = try Reply.json(ImageIndex(manifests: part), type: MediaType.index)

@@ -23,7 +23,14 @@ struct Responder: Sendable {
             let isReading = head.method == .GET || head.method == .HEAD
             if case .health = route, isReading { return .text("ok\n", type: "text/plain") }
             guard let account = try await access.account(of: head.headers) else { throw RegistryError.unauthorized }
-            if isReading { return try await read(route, head, account) }
+            if isReading {
+                do {
+                    return try await read(route, head, account)
+                } catch let failure as Failure where failure.kind == .notFound && account.isConfined {
+                    // The text may name repositories that the account does not see.
+                    throw RegistryError.noRepository
+                }
+            }
             guard let writable else { throw RegistryError.readOnly }
             return try await write(route, head, body, account, to: writable)
         } catch let error as RegistryError {

@@ -67,11 +67,9 @@ public final class StoreContent: RegistryContent {
         }
     }
 
-    /// The tags of the repository that the path means.
-    public func tags(repository: String, namespace: String?) async throws -> [String]? {
-        let catalogue = try await catalogue()
-        return try catalogue.candidates(path: repository, namespace: namespace)
-            .lazy.compactMap { catalogue.tags[$0] }.first?.keys.sorted()
+    /// The tags of a repository.
+    public func tags(repository fullName: String) async throws -> [String]? {
+        try await catalogue().tags[fullName]?.keys.sorted()
     }
 
     /// The full names of all repositories.

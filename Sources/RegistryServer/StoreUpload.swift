@@ -22,6 +22,7 @@ final class StoreUpload: BlobUpload {
     func write(_ bytes: ByteBuffer) async throws {
         let blob = blob
         try await BlockingPool.shared.run { try bytes.withUnsafeReadableBytes { try blob.write($0) } }
+        pending.renew(repository)
     }
 
     func finish(as digest: Digest) async throws {

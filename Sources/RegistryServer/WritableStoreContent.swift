@@ -25,17 +25,21 @@ public final class WritableStoreContent: WritableRegistryContent {
     /// Makes the content of a store.
     ///
     /// - Parameters:
-    ///   - pendingLimit: how long an uploaded blob waits for a manifest that refers to it; so long it keeps the store from being
-    ///     cleaned up.
+    ///   - pendingLimit: how long uploaded blobs wait for a manifest that refers to them, counted from the last time that
+    ///     something was done for a push to their repository; so long they keep the store from being cleaned up.
     ///   - report: is told of each named image that cannot be read, whenever the names are read.
-    public init(
+    public convenience init(
         store: ImageStore,
         pendingLimit: Duration = .seconds(600),
         report: @escaping @Sendable (Failure) -> Void = { _ in }
     ) {
+        self.init(store: store, pending: PendingBlobs(limit: pendingLimit), report: report)
+    }
+
+    init(store: ImageStore, pending: PendingBlobs, report: @escaping @Sendable (Failure) -> Void = { _ in }) {
         self.store = store
+        self.pending = pending
         reader = StoreContent(store: store, report: report)
-        pending = PendingBlobs(limit: pendingLimit)
     }
 
     // MARK: - Reading
@@ -54,11 +58,10 @@ public final class WritableStoreContent: WritableRegistryContent {
         return try await reader.blob(digest)
     }
 
-    /// The tags of the repository that the path means.
-    public func tags(repository: String, namespace: String?) async throws -> [String]? {
-        if let tags = try await reader.tags(repository: repository, namespace: namespace) { return tags }
-        let name = try pushName(repository: repository, namespace: namespace)
-        return emptied.withLock { $0.contains(name) } ? [] : nil
+    /// The tags of a repository.
+    public func tags(repository fullName: String) async throws -> [String]? {
+        if let tags = try await reader.tags(repository: fullName) { return tags }
+        return emptied.withLock { $0.contains(fullName) } ? [] : nil
     }
 
     /// The full names of all repositories.
@@ -101,6 +104,7 @@ public final class WritableStoreContent: WritableRegistryContent {
         let session = try await session()
         do {
             let blob = try await store.receive(algorithm)
+            pending.renew(repository)
             return StoreUpload(blob: blob, session: session, pending: pending, repository: repository)
         } catch {
             session.end()
@@ -130,7 +134,7 @@ public final class WritableStoreContent: WritableRegistryContent {
         return true
     }
 
-    /// Forgets the blobs that waited too long for a manifest.
+    /// Forgets the blobs of pushes that do not go on.
     public func tidy() async {
         pending.tidy()
     }
@@ -146,6 +150,7 @@ public final class WritableStoreContent: WritableRegistryContent {
     public func put(
         _ bytes: Data, mediaType: String?, to repository: String, as name: ManifestName, isConfined: Bool
     ) async throws -> PushedManifest {
+        pending.renew(repository)
         let pushed = try await BlockingPool.shared.run {
             try PushedDocument(bytes, mediaType: mediaType, name: name)
         }
@@ -250,20 +255,20 @@ public final class WritableStoreContent: WritableRegistryContent {
         switch name {
         case .tag(let tag):
             let wanted = try reference(repository, tag: tag)
-            guard names.contains(where: { $0.reference == wanted }) else {
+            guard let entry = names.first(where: { $0.reference == wanted }) else {
                 guard catalogue.tags[repository]?[tag] == nil else { throw Self.isMember }
                 return false
             }
             let session = try await session()
             defer { session.end() }
             try await keepWhat(wanted)
-            // Another push may have moved it meanwhile.
-            if let removed = try await store.untag(wanted) { try await keep(removed, in: repository) }
+            // A push may have moved it meanwhile: then it is the push's.
+            try await store.untag(wanted, ifStandsFor: entry.descriptor.digest)
         case .digest(let digest):
             guard !catalogue.isPart(digest, repository: repository) else { throw Self.isMember }
             let entries = names.filter { $0.descriptor.digest == digest }
             guard !entries.isEmpty else { return false }
-            for entry in entries { try await store.untag(entry.reference) }
+            for entry in entries { try await store.untag(entry.reference, ifStandsFor: digest) }
             if entries.count == names.count { emptied.withLock { if $0.count < 10_000 { $0.insert(repository) } } }
         }
         reader.forget()

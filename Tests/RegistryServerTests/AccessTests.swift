@@ -181,6 +181,54 @@ import Testing
         }
     }
 
+    /// A path without a registry may be another registry's.
+    @Test func otherRegistriesStayHiddenFromAConfinedAccount() async throws {
+        var rules = AccessRules()
+        try await pushing(hasAccounts: true, { rules = $0.access }) { pusher in
+            var configuration = RegistryServerConfiguration()
+            configuration.access = rules
+            let reading = try await RegistryServer.start(configuration, content: StoreContent(store: pusher.store))
+            func texts(_ target: String, _ headers: [String: String]) async throws -> [String] {
+                var texts: [String] = []
+                for port in [pusher.server.port, reading.port] {
+                    let reply = try await RawClient(port: port).get("/v2/carol/app/\(target)", headers)
+                    texts.append("\(reply.status) " + String(decoding: reply.body, as: UTF8.self))
+                }
+                return texts
+            }
+            let (image, layer) = try await pusher.image("hidden", to: "quay.io/carol/app", as: "secret", Pusher.alice)
+            let empty = try await pusher.blob(
+                Data("{}".utf8), to: "quay.io/carol/app", Pusher.alice, type: MediaType.empty)
+            let referrer = Referrer(artifactType: "application/x.secret", config: empty, subject: image)
+            #expect(
+                try await pusher.put(referrer, to: "quay.io/carol/app", as: "signature", Pusher.alice).status == 201)
+            let targets = [
+                "tags/list", "referrers/\(image.digest)", "manifests/secret", "manifests/\(image.digest)",
+                "blobs/\(layer.digest)",
+            ]
+            for text in try await texts("tags/list", Pusher.carol) { #expect(text.hasPrefix("404 ")) }
+            for target in targets {
+                for text in try await texts(target, Pusher.carol) { #expect(!text.contains("secret"), "\(target)") }
+            }
+            for text in try await texts("tags/list", Pusher.alice) { #expect(text.contains("secret")) }
+            for text in try await texts(targets[1], Pusher.alice) { #expect(text.contains("secret")) }
+            // Nor is it told which registries have it.
+            try await pusher.image("hidden", to: "ghcr.io/carol/app", as: "secret", Pusher.alice)
+            for target in targets {
+                for text in try await texts(target, Pusher.carol) {
+                    #expect(!text.contains("secret") && !text.contains("ghcr.io"), "\(target)")
+                }
+            }
+            for text in try await texts("tags/list", Pusher.alice) { #expect(text.contains("ghcr.io/carol/app")) }
+            // What is its own, it sees.
+            try await pusher.image("own", to: "carol/app", as: "mine", Pusher.carol)
+            for text in try await texts("tags/list", Pusher.carol) {
+                #expect(text == #"200 {"name":"carol/app","tags":["mine"]}"#)
+            }
+            await reading.stop(limit: .seconds(5))
+        }
+    }
+
     @Test func rulesThatContradictEachOther() async throws {
         let scratch = try Scratch()
         let store = try await ImageStore.open(scratch.path.appending("store"))

@@ -143,8 +143,8 @@ struct ContentFixture {
                 "registry.example.com/acme/cluster",
             ]
         )
-        #expect(try await content.tags(repository: "nginx", namespace: nil) == ["1.25"])
-        #expect(try await content.tags(repository: "nothing", namespace: nil) == nil)
+        #expect(try await content.tags(repository: "docker.io/library/nginx") == ["1.25"])
+        #expect(try await content.tags(repository: "docker.io/library/nothing") == nil)
     }
 
     @Test func onlyWhatANameLeadsToIsServed() async throws {

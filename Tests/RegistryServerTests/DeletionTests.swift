@@ -50,6 +50,40 @@ import Testing
         }
     }
 
+    /// The deletion has read the names and waits for its turn, and a push moves a tag before it.
+    @Test(arguments: [true, false]) func aTagThatMovesDuringADeletionStays(isByDigest: Bool) async throws {
+        try await pushing { pusher in
+            let (old, _) = try await pusher.image("old", to: "app", as: "moves")
+            try await pusher.image("old", to: "app", as: "stays")
+            let (new, _) = try await pusher.image("new", to: "app", as: "other")
+            let root = pusher.store.root
+            let lock = try await BlockingPool.shared.run {
+                try FileLock(root.appending("index.lock"), .exclusive, limit: .seconds(5), guarding: "the test")
+            }
+            defer { lock.release() }
+            async let reply = pusher.request(
+                "DELETE", "/v2/app/manifests/\(isByDigest ? old.digest.description : "moves")")
+            try await Task.sleep(for: .milliseconds(500))
+            try await BlockingPool.shared.run {
+                let path = root.appending("index.json")
+                var index = try JSONDecoder().decode(ImageIndex.self, from: try readFile(path, limit: 1 << 20))
+                for position in index.manifests.indices {
+                    let name = index.manifests[position].annotations?[AnnotationKey.refName]
+                    guard name == "docker.io/library/app:moves" else { continue }
+                    index.manifests[position].digest = new.digest
+                    index.manifests[position].size = new.size
+                }
+                try AtomicFile.write(canonicalJSON(index), to: path)
+            }
+            lock.release()
+            #expect(try await reply.status == 202)
+            let tag = try await pusher.store.resolve(Reference("docker.io/library/app:moves"))
+            #expect(tag?.digest == new.digest)
+            let other = try await pusher.store.resolve(Reference("docker.io/library/app:stays"))
+            #expect(other?.digest == (isByDigest ? nil : old.digest))
+        }
+    }
+
     @Test func blobsAreDeletedWhenNothingNeedsThem() async throws {
         try await pushing { pusher in
             let (_, layer) = try await pusher.image("layer", to: "app", as: "v1")

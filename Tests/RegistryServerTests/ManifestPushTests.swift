@@ -102,14 +102,21 @@ import Testing
             let long = Digest.of(bytes, .sha512)
             #expect(try await put(bytes, as: "\(long)").headers["docker-content-digest"] == "\(long)")
             #expect(try await client.get("/v2/app/manifests/\(long)").body == bytes)
-            // A layer that nobody may distribute need not be here.
-            var foreign = good
-            foreign.layers = [
-                Descriptor(
-                    mediaType: "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
-                    digest: .of(Data("windows".utf8)), size: 7)
-            ]
-            #expect(try await put(try canonicalJSON(foreign), as: "foreign").status == 201)
+            // A layer that its maker does not want distributed is no exception.
+            for type in [
+                "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+                "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+            ] {
+                var foreign = good
+                foreign.layers = [
+                    Descriptor(mediaType: type, digest: .of(Data(type.utf8)), size: Int64(type.utf8.count))
+                ]
+                let body = try canonicalJSON(foreign)
+                #expect(code(try await put(body, as: "foreign")) == "MANIFEST_BLOB_UNKNOWN")
+                try await pusher.blob(Data(type.utf8), to: "app")
+                #expect(try await put(body, as: "foreign").status == 201)
+            }
+            #expect(try await pusher.store.check().isClean)
         }
     }
 

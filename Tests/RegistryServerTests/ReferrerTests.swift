@@ -10,7 +10,7 @@ import Testing
 @testable import RegistryServer
 
 /// A manifest about another one.
-private struct Referrer: Encodable {
+struct Referrer: Encodable {
     var schemaVersion = 2
     var mediaType = MediaType.manifest
     var artifactType: String?

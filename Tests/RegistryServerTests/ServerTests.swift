@@ -323,6 +323,20 @@ private final class Log: Sendable {
         }
     }
 
+    /// Whoever waits is only closed for want of room, however many were there before.
+    @Test func connectionsThatHaveEndedDoNotCount() async throws {
+        try await serving({ $0.maximumConnections = 4 }) { _, server in
+            let waiting = try RawClient(port: server.port)
+            #expect(try await waiting.get("/healthz").status == 200)
+            for _ in 0..<20 {
+                let client = try RawClient(port: server.port)
+                try await client.send("GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                #expect(String(decoding: try await client.readAll(), as: UTF8.self).hasSuffix("ok\n"))
+            }
+            #expect(try await waiting.get("/healthz").status == 200)
+        }
+    }
+
     // MARK: - Starting and stopping
 
     @Test func repliesFinishBeforeTheServerStops() async throws {
