@@ -24,6 +24,8 @@ private func runDriver(
 /// The main function: the package manager makes the linker take this name for it.
 @_cdecl("fuzz_main")
 public func fuzzMain(_ count: CInt, _ arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?) -> CInt {
+    // Now, not at the first input: a mistake in the name would look like a finding.
+    _ = FuzzTarget.chosen
     var count = count
     var arguments = arguments
     return runDriver(&count, &arguments, fuzzOneInput)
@@ -38,7 +40,9 @@ enum FuzzTarget: String, CaseIterable {
         let name = getenv("SEALER_FUZZ").map { String(cString: $0) } ?? ""
         guard let target = FuzzTarget(rawValue: name) else {
             let known = allCases.map(\.rawValue).joined(separator: ", ")
-            fatalError("SEALER_FUZZ must be one of: \(known)")
+            let message = Array("SEALER_FUZZ must be one of: \(known)\n".utf8)
+            _ = message.withUnsafeBytes { write(2, $0.baseAddress, $0.count) }
+            exit(64)
         }
         return target
     }()
@@ -58,6 +62,7 @@ enum FuzzTarget: String, CaseIterable {
         } catch is Failure {
             // Refused, as strangers' bytes mostly should be.
         } catch {
+            // A crash is how libFuzzer is told of a finding, and this is one.
             fatalError("an error that is no Failure: \(error)")
         }
     }

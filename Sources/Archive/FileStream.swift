@@ -49,7 +49,8 @@ public final class FileSource: ByteSource {
         }
     }
 
-    static func failure(_ error: any Error, _ what: String, at place: String) -> Failure {
+    /// Makes a failure of what the system said of a file: `notFound`, `denied`, else `system`.
+    public static func failure(_ error: any Error, _ what: String, at place: String) -> Failure {
         let kind: Failure.Kind =
             switch error as? Errno {
             case .noSuchFileOrDirectory: .notFound

@@ -41,7 +41,7 @@ final class ArchiveOutput {
                 do {
                     descriptor = try FileDescriptor.open(path, .writeOnly, options: [.closeOnExec])
                 } catch {
-                    throw InputFile.failure(error, "cannot write the archive", at: path.string)
+                    throw FileSource.failure(error, "cannot write the archive", at: path.string)
                 }
                 kind = .stream(closing: descriptor)
                 counter = ObservedSink(FileSink(descriptor, name: path.string))
@@ -102,7 +102,7 @@ final class TemporaryFile: ByteSink {
                 path, .writeOnly, options: [.create, .exclusiveCreate, .closeOnExec],
                 permissions: [.ownerReadWrite, .groupRead, .otherRead])
         } catch {
-            throw InputFile.failure(error, "cannot write the archive", at: target.string)
+            throw FileSource.failure(error, "cannot write the archive", at: target.string)
         }
     }
 

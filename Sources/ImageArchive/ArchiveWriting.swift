@@ -89,7 +89,7 @@ private final class HashedBlob: ByteSource {
         do {
             descriptor = try FileDescriptor.open(path, .readOnly, options: [.closeOnExec, .noFollow])
         } catch {
-            throw InputFile.failure(error, "cannot open the blob \(blob.digest) of the store", at: path.string)
+            throw FileSource.failure(error, "cannot open the blob \(blob.digest) of the store", at: path.string)
         }
         posix_fadvise(descriptor.rawValue, 0, 0, POSIX_FADV_SEQUENTIAL)
         file = FileSource(descriptor, name: path.string, closes: true)

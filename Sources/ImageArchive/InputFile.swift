@@ -22,7 +22,7 @@ final class InputFile: SkippableSource {
         do {
             descriptor = try FileDescriptor.open(path, .readOnly, options: [.closeOnExec])
         } catch {
-            throw Self.failure(error, "cannot open the archive", at: path.string)
+            throw FileSource.failure(error, "cannot open the archive", at: path.string)
         }
         try self.init(descriptor, name: path.string, closes: true, cancellation)
     }
@@ -63,7 +63,7 @@ final class InputFile: SkippableSource {
         do {
             return try descriptor.read(into: buffer)
         } catch {
-            throw Self.failure(error, "cannot read the archive", at: name)
+            throw FileSource.failure(error, "cannot read the archive", at: name)
         }
     }
 
@@ -84,17 +84,7 @@ final class InputFile: SkippableSource {
             try descriptor.seek(offset: target, from: .start)
             return target - position
         } catch {
-            throw Self.failure(error, "cannot read the archive", at: name)
+            throw FileSource.failure(error, "cannot read the archive", at: name)
         }
-    }
-
-    static func failure(_ error: any Error, _ what: String, at place: String) -> Failure {
-        let kind: Failure.Kind =
-            switch error as? Errno {
-            case .noSuchFileOrDirectory: .notFound
-            case .permissionDenied, .notPermitted: .denied
-            default: .system
-            }
-        return Failure(kind, what, at: place, causes: [error])
     }
 }

@@ -1,8 +1,6 @@
 import ImageStore
-import LinuxSystem
 import OCI
 import Report
-import SystemPackage
 
 /// What a repair did.
 public struct StoreRepairReport: Sendable, Codable, Hashable {
