@@ -99,7 +99,7 @@ import Testing
         let output = Self.upgraded + FakeEngine.frame(1, Array("running\n".utf8))
         let engine = try await Self.engine(scratch, start: .bytes(output))
         let client = try await DockerClient.connect(engine.socket)
-        let result = try await client.run(["systemctl", "is-system-running"], in: "c", limit: .seconds(10))
+        let result = try await client.run(["systemctl", "is-system-running"], in: "c", limit: .seconds(120))
         #expect(result.exitCode == 3)
         #expect(result.output == "running\n")
         try await engine.stop()
