@@ -35,7 +35,7 @@ struct PlanExecutorTests {
             for number in 0..<Int.random(in: 1...20, using: &generator) {
                 let after = steps.map(\.id).filter { _ in Bool.random(using: &generator) }
                 steps.append(
-                    PlanStep("\(number)", "do \(number)", after: after, limit: .seconds(10)) { _ in
+                    PlanStep("\(number)", "do \(number)", after: after, limit: .seconds(120)) { _ in
                         await Task.yield()
                     })
             }
@@ -53,8 +53,8 @@ struct PlanExecutorTests {
     func parallel() async throws {
         let (stream, continuation) = AsyncStream<Void>.makeStream()
         let steps = [
-            PlanStep("a", "wait for b", limit: .seconds(10)) { _ in for await _ in stream { break } },
-            PlanStep("b", "wake a", limit: .seconds(10)) { _ in continuation.yield() },
+            PlanStep("a", "wait for b", limit: .seconds(120)) { _ in for await _ in stream { break } },
+            PlanStep("b", "wake a", limit: .seconds(120)) { _ in continuation.yield() },
         ]
         try await executor(Record()).execute(Plan(steps))
     }
@@ -64,9 +64,9 @@ struct PlanExecutorTests {
         let record = Record()
         let steps = [
             PlanStep("slow", "sleep", host: "h1", limit: .seconds(60)) { _ in try await Task.sleep(for: .seconds(60)) },
-            PlanStep("bad", "break", host: "h2", limit: .seconds(10)) { _ in throw Failure(.denied, "no key", at: "h2")
+            PlanStep("bad", "break", host: "h2", limit: .seconds(120)) { _ in throw Failure(.denied, "no key", at: "h2")
             },
-            PlanStep("later", "never", after: ["bad"], limit: .seconds(10)) { _ in },
+            PlanStep("later", "never", after: ["bad"], limit: .seconds(120)) { _ in },
         ]
         let error = await #expect(throws: Failure.self) { try await executor(record).execute(Plan(steps)) }
         #expect(error?.kind == .denied)

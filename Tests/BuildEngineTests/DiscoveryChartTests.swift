@@ -186,7 +186,7 @@ struct DiscoveryChartTests {
         limits.renderedBytes = 100_000
         let helm = scratch.path.appending("helm")
         // The child of the script must go too: it would hold the pipe for a minute.
-        try script("sleep 60", at: "helm", in: scratch.path)
+        try script("sleep 600", at: "helm", in: scratch.path)
         #expect(
             await discoveryRefusal(of: scratch.path, helm: helm, limits: limits).contains(
                 "waited 300 ms for helm to render the chart"))

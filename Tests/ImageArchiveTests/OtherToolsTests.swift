@@ -28,7 +28,7 @@ private enum Tools {
             let scratch = try Scratch()
             try await docker.run(
                 ["version", "-f", "{{.Server.Version}}"], environment: dockerEnvironment, in: scratch.path,
-                limit: .seconds(20))
+                limit: .seconds(120))
             return true
         } catch {
             return false

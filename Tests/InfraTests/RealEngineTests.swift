@@ -65,7 +65,7 @@ struct RealEngineTests {
     }
 
     private static func checkNode(_ client: DockerClient, _ node: ProvisionedHost, other: String) async throws {
-        let name = try await client.run(["hostname"], in: node.name, limit: .seconds(20))
+        let name = try await client.run(["hostname"], in: node.name, limit: .seconds(120))
         #expect(name.exitCode == 0)
         #expect(name.output == "\(node.name)\n")
         // No masks over the kernel's files, writable control groups, a place for containers that is no overlay.
@@ -77,7 +77,7 @@ struct RealEngineTests {
             ! mount -t overlay | grep -q ' /var/lib/containerd '
             unshare --mount --net true
             """
-        let check = try await client.run(["sh", "-c", script], in: node.name, limit: .seconds(20))
+        let check = try await client.run(["sh", "-c", script], in: node.name, limit: .seconds(120))
         #expect(check.exitCode == 0, "\(check.output)")
         // The network is cut off from the outside, not from the other node.
         let reach = try await client.run(
@@ -86,11 +86,11 @@ struct RealEngineTests {
                 "timeout 2 bash -c '</dev/tcp/\(other)/1' 2>&1; timeout 2 bash -c '</dev/tcp/192.0.2.1/80' 2>&1",
             ],
             in: node.name,
-            limit: .seconds(20)
+            limit: .seconds(120)
         )
         #expect(reach.output.contains("Connection refused"))
         #expect(reach.exitCode != 0)
-        let missing = try await client.run(["/no/such/program"], in: node.name, limit: .seconds(20))
+        let missing = try await client.run(["/no/such/program"], in: node.name, limit: .seconds(120))
         #expect([126, 127].contains(missing.exitCode))
     }
 

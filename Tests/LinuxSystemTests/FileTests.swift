@@ -67,7 +67,7 @@ import Testing
     @Test func anotherProcessIsKeptOutAndLetIn() throws {
         let scratch = try Scratch()
         let path = scratch.path.appending("lock")
-        let lock = try FileLock(path, .exclusive, limit: .seconds(5), guarding: "the test")
+        let lock = try FileLock(path, .exclusive, limit: .seconds(60), guarding: "the test")
         #expect(try shell("flock -n '\(path)' true").status == 1)
         #expect(try shell("flock -n -s '\(path)' true").status == 1)
         lock.release()
@@ -93,14 +93,14 @@ import Testing
         #expect(failure?.place == path.string)
         #expect(throws: Failure.self) { try FileLock(path, .shared, limit: .zero, guarding: "the store") }
         pclose(holder)
-        try FileLock(path, .exclusive, limit: .seconds(5), guarding: "the store").release()
+        try FileLock(path, .exclusive, limit: .seconds(60), guarding: "the store").release()
     }
 
     @Test func sharedLocksStandBesideEachOther() throws {
         let scratch = try Scratch()
         let path = scratch.path.appending("lock")
-        let one = try FileLock(path, .shared, limit: .seconds(1), guarding: "the test")
-        let two = try FileLock(path, .shared, limit: .seconds(1), guarding: "the test")
+        let one = try FileLock(path, .shared, limit: .seconds(60), guarding: "the test")
+        let two = try FileLock(path, .shared, limit: .seconds(60), guarding: "the test")
         #expect(try shell("flock -n -s '\(path)' true").status == 0)
         #expect(try shell("flock -n '\(path)' true").status == 1)
         one.release()
@@ -112,7 +112,7 @@ import Testing
     @Test func aLockEndsWithItsObject() throws {
         let scratch = try Scratch()
         let path = scratch.path.appending("lock")
-        do { _ = try FileLock(path, .exclusive, limit: .seconds(1), guarding: "the test") }
+        do { _ = try FileLock(path, .exclusive, limit: .seconds(60), guarding: "the test") }
         #expect(try shell("flock -n '\(path)' true").status == 0)
     }
 

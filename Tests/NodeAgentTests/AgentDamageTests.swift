@@ -26,7 +26,7 @@ import Testing
         let drain = Task { while try await peer.read() != nil {} }
         do { try await peer.write(bytes) } catch { /* the agent may have given up before the last byte */  }
         await peer.closeInput()
-        let result = try await withLimit(.seconds(20), waitingFor: "the agent to end") { await server.result }
+        let result = try await withLimit(.seconds(120), waitingFor: "the agent to end") { await server.result }
         try await drain.value
         return result
     }

@@ -40,7 +40,7 @@ struct AgentPair: Sendable {
     /// Ends the connection and waits for the agent's end.
     func stop() async throws {
         await host.close()
-        try await withLimit(.seconds(30), waitingFor: "the agent to end") { try await server.value }
+        try await withLimit(.seconds(240), waitingFor: "the agent to end") { try await server.value }
     }
 }
 

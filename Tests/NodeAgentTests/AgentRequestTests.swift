@@ -180,12 +180,12 @@ import Testing
         let request = FetchRequest(
             registry: "http://x", authority: nil, repository: "r", blobs: [Self.descriptor(Data([1]))])
         let task = Task { try await pair.host.fetch(request) { _ in } }
-        try await withLimit(.seconds(20), waitingFor: "the fetch to begin") {
+        try await withLimit(.seconds(120), waitingFor: "the fetch to begin") {
             while !fake.hasBegun { try await Task.sleep(for: .milliseconds(10)) }
         }
         task.cancel()
         await #expect(throws: (any Error).self) { try await task.value }
-        try await withLimit(.seconds(20), waitingFor: "the fetch to be cancelled") {
+        try await withLimit(.seconds(120), waitingFor: "the fetch to be cancelled") {
             while !fake.wasCancelled { try await Task.sleep(for: .milliseconds(10)) }
         }
         try await pair.stop()
@@ -196,7 +196,7 @@ import Testing
         try AtomicFile.write([1, 2], to: scratch.path.appending("sealer.temporary"))
         let pair = try await AgentPair.start(folder: scratch.path)
         let target = scratch.path.appending("bin").appending("sealer")
-        let reply = try await pair.host.ask(.settle(path: target.string), limit: .seconds(10), for: "it")
+        let reply = try await pair.host.ask(.settle(path: target.string), limit: .seconds(120), for: "it")
         #expect(reply == .done)
         #expect(try Folder.names(in: scratch.path) == ["bin"])
         #expect(try LinuxSystem.readFile(target) == Data([1, 2]))

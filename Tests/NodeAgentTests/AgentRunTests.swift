@@ -19,7 +19,7 @@ import Testing
             environment: ["Y": "over"],
             input: Data("hello\n".utf8)
         )
-        let result = try await pair.host.run(command, limit: .seconds(30), output: seen.add)
+        let result = try await pair.host.run(command, limit: .seconds(240), output: seen.add)
         #expect(result.status == 3)
         #expect(result.outputText == "hello over\nend")
         #expect(result.errorText == "bad\n")
@@ -29,7 +29,7 @@ import Testing
 
     @Test func aScriptIsReadFromStandardInput() async throws {
         let pair = try await AgentPair.start()
-        let result = try await pair.host.run(.script("set -- a b\necho $#\nfalse\necho never"), limit: .seconds(30)) {
+        let result = try await pair.host.run(.script("set -- a b\necho $#\nfalse\necho never"), limit: .seconds(240)) {
             _ in
         }
         #expect(result.outputText == "2\n")
@@ -40,7 +40,7 @@ import Testing
     @Test func saysWhichProgramIsNotThere() async throws {
         let pair = try await AgentPair.start()
         let failure = await #expect(throws: Failure.self) {
-            try await pair.host.run(RemoteCommand(["no-such-program"]), limit: .seconds(30)) { _ in }
+            try await pair.host.run(RemoteCommand(["no-such-program"]), limit: .seconds(240)) { _ in }
         }
         #expect(failure?.kind == .notFound)
         #expect(failure?.place?.contains("demo-node-0") == true)
@@ -52,10 +52,10 @@ import Testing
         let seen = Seen<OutputLine>()
         // The command does not mind SIGTERM, and neither does its child.
         let command = RemoteCommand([
-            "sh", "-c", "trap '' TERM; sh -c 'trap \"\" TERM; sleep 60 & echo $!; wait; wait' & wait; wait",
+            "sh", "-c", "trap '' TERM; sh -c 'trap \"\" TERM; sleep 600 & echo $!; wait; wait' & wait; wait",
         ])
         let failure = await #expect(throws: Failure.self) {
-            try await pair.host.run(command, limit: .seconds(1), output: seen.add)
+            try await pair.host.run(command, limit: .seconds(5), output: seen.add)
         }
         #expect(failure?.kind == .timeout)
         #expect(failure?.place == "demo-node-0")
@@ -67,8 +67,8 @@ import Testing
 
     @Test func aGrandchildThatHoldsThePipeDoesNotDelayTheEnd() async throws {
         let pair = try await AgentPair.start()
-        let result = try await withLimit(.seconds(20), waitingFor: "the command") {
-            try await pair.host.run(RemoteCommand(["sh", "-c", "sleep 60 & echo $!"]), limit: .seconds(40)) { _ in }
+        let result = try await withLimit(.seconds(120), waitingFor: "the command") {
+            try await pair.host.run(RemoteCommand(["sh", "-c", "sleep 600 & echo $!"]), limit: .seconds(240)) { _ in }
         }
         #expect(result.status == 0)
         let left = try #require(pid_t(result.outputText.dropLast()))
@@ -80,7 +80,7 @@ import Testing
         let pair = try await AgentPair.start()
         let script =
             "head -c 30000000 /dev/zero | tr '\\0' a; head -c 300000 /dev/zero | tr '\\0' b >&2; printf END >&2"
-        let result = try await pair.host.run(RemoteCommand(["sh", "-c", script]), limit: .seconds(60)) { _ in }
+        let result = try await pair.host.run(RemoteCommand(["sh", "-c", script]), limit: .seconds(240)) { _ in }
         #expect(result.status == 0)
         #expect(result.output.count == 4 << 20)
         #expect(result.error.count == 64 << 10)
@@ -91,7 +91,7 @@ import Testing
     @Test func inputThatNobodyReadsIsNoError() async throws {
         let pair = try await AgentPair.start()
         let command = RemoteCommand(["sh", "-c", "exec 0<&-; sleep 0.2; echo done"], input: Data(count: 20 << 20))
-        #expect(try await pair.host.run(command, limit: .seconds(30)) { _ in }.outputText == "done\n")
+        #expect(try await pair.host.run(command, limit: .seconds(240)) { _ in }.outputText == "done\n")
         try await pair.stop()
     }
 
@@ -100,16 +100,16 @@ import Testing
         let seen = Seen<OutputLine>()
         let task = Task {
             try await pair.host.run(
-                RemoteCommand(["sh", "-c", "sleep 60 & echo $!; wait"]), limit: .seconds(60), output: seen.add)
+                RemoteCommand(["sh", "-c", "sleep 600 & echo $!; wait"]), limit: .seconds(240), output: seen.add)
         }
-        try await withLimit(.seconds(20), waitingFor: "the command to start") {
+        try await withLimit(.seconds(120), waitingFor: "the command to start") {
             while seen.all.isEmpty { try await Task.sleep(for: .milliseconds(10)) }
         }
         task.cancel()
         await #expect(throws: (any Error).self) { try await task.value }
         try await Self.waitForEnd(of: try #require(pid_t(seen.all[0].text)))
         // The connection lives on.
-        #expect(try await pair.host.run(RemoteCommand(["true"]), limit: .seconds(30)) { _ in }.status == 0)
+        #expect(try await pair.host.run(RemoteCommand(["true"]), limit: .seconds(240)) { _ in }.status == 0)
         try await pair.stop()
     }
 
@@ -118,9 +118,9 @@ import Testing
         let seen = Seen<OutputLine>()
         let task = Task {
             try await pair.host.run(
-                RemoteCommand(["sh", "-c", "sleep 60 & echo $!; wait"]), limit: .seconds(60), output: seen.add)
+                RemoteCommand(["sh", "-c", "sleep 600 & echo $!; wait"]), limit: .seconds(240), output: seen.add)
         }
-        try await withLimit(.seconds(20), waitingFor: "the command to start") {
+        try await withLimit(.seconds(120), waitingFor: "the command to start") {
             while seen.all.isEmpty { try await Task.sleep(for: .milliseconds(10)) }
         }
         try await pair.stop()
@@ -137,13 +137,13 @@ import Testing
         let pair = try await AgentPair.start()
         // One that pours out more than it may, unread until the others are through.
         let flood = Task {
-            try await pair.host.run(RemoteCommand(["head", "-c", "200000000", "/dev/zero"]), limit: .seconds(60)) { _ in
+            try await pair.host.run(RemoteCommand(["head", "-c", "200000000", "/dev/zero"]), limit: .seconds(240)) { _ in
             }
         }
         let numbers = try await withThrowingTaskGroup(of: Int.self) { group in
             for number in 0..<20 {
                 group.addTask {
-                    let result = try await pair.host.run(RemoteCommand(["echo", "\(number)"]), limit: .seconds(60)) {
+                    let result = try await pair.host.run(RemoteCommand(["echo", "\(number)"]), limit: .seconds(240)) {
                         _ in
                     }
                     return Int(result.outputText.dropLast()) ?? -1
@@ -157,7 +157,7 @@ import Testing
     }
 
     private static func waitForEnd(of process: pid_t) async throws {
-        try await withLimit(.seconds(20), waitingFor: "process \(process) to be gone") {
+        try await withLimit(.seconds(120), waitingFor: "process \(process) to be gone") {
             while try isAlive(process) { try await Task.sleep(for: .milliseconds(20)) }
         }
     }

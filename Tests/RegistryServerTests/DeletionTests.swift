@@ -58,7 +58,7 @@ import Testing
             let (new, _) = try await pusher.image("new", to: "app", as: "other")
             let root = pusher.store.root
             let lock = try await BlockingPool.shared.run {
-                try FileLock(root.appending("index.lock"), .exclusive, limit: .seconds(5), guarding: "the test")
+                try FileLock(root.appending("index.lock"), .exclusive, limit: .seconds(60), guarding: "the test")
             }
             defer { lock.release() }
             async let reply = pusher.request(

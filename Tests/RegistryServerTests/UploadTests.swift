@@ -260,7 +260,7 @@ import Testing
             #expect(try await pusher.store.collectGarbage(limit: .milliseconds(100)).blobs == 0)
             // While it is being cleaned, a client is asked to come again.
             let lock = try await BlockingPool.shared.run { [root = pusher.store.root] in
-                try FileLock(root.appending("blobs.lock"), .exclusive, limit: .seconds(5), guarding: "the test")
+                try FileLock(root.appending("blobs.lock"), .exclusive, limit: .seconds(60), guarding: "the test")
             }
             defer { lock.release() }
             let reply = try await pusher.request("POST", "/v2/app/blobs/uploads/")

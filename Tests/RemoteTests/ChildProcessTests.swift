@@ -13,7 +13,7 @@ import Testing
         var output = Data()
         var error = Data()
         while true {
-            switch try await child.next(until: .now + .seconds(30)) {
+            switch try await child.next(until: .now + .seconds(120)) {
             case .output(let bytes): output.append(bytes)
             case .error(let bytes): error.append(bytes)
             case .exited(let status):
@@ -57,8 +57,8 @@ import Testing
     }
 
     @Test func aChildOfItsOwnThatHoldsThePipeDoesNotDelayTheEnd() async throws {
-        let child = try await ChildProcess.start(RemoteCommand(["sh", "-c", "sleep 60 & echo $!"]))
-        let result = try await withLimit(.seconds(20), waitingFor: "the command to end") {
+        let child = try await ChildProcess.start(RemoteCommand(["sh", "-c", "sleep 600 & echo $!"]))
+        let result = try await withLimit(.seconds(120), waitingFor: "the command to end") {
             try await Self.collect(child)
         }
         #expect(result.status == 0)
@@ -86,15 +86,15 @@ import Testing
     }
 
     @Test func signalsReachTheWholeGroup() async throws {
-        let child = try await ChildProcess.start(RemoteCommand(["sh", "-c", "sleep 60 & echo $!; wait"]))
-        guard case .output(let line) = try await child.next(until: .now + .seconds(10)) else {
+        let child = try await ChildProcess.start(RemoteCommand(["sh", "-c", "sleep 600 & echo $!; wait"]))
+        guard case .output(let line) = try await child.next(until: .now + .seconds(120)) else {
             Issue.record("the command printed nothing")
             return
         }
         let grandchild = try #require(pid_t(String(decoding: line.dropLast(), as: UTF8.self)))
         child.signal(SIGKILL)
         #expect(try await Self.collect(child).status == 137)
-        try await withLimit(.seconds(10), waitingFor: "the grandchild to be gone") {
+        try await withLimit(.seconds(120), waitingFor: "the grandchild to be gone") {
             while kill(grandchild, 0) == 0, try !Self.isZombie(grandchild) {
                 try await Task.sleep(for: .milliseconds(20))
             }

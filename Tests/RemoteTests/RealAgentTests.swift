@@ -91,7 +91,7 @@ struct RealAgentTests {
         #expect(facts.hostname == name)
         #expect(facts.agentDigest == digest)
         #expect(facts.isContainer)
-        let result = try await host.run(.script("readlink /proc/$PPID/exe"), limit: .seconds(20)) { _ in }
+        let result = try await host.run(.script("readlink /proc/$PPID/exe"), limit: .seconds(120)) { _ in }
         #expect(result.outputText == "\(host.executablePath)\n")
 
         // A second connection finds the executable; a broken copy is replaced.
@@ -105,15 +105,15 @@ struct RealAgentTests {
 
         // Agents whose connection ended have ended too.
         let count = "ls -l /proc/[0-9]*/exe 2>/dev/null | grep -c '/sealer'"
-        try await withLimit(.seconds(20), waitingFor: "the agents to end", at: name) {
-            while try await client.run(["sh", "-c", count], in: name, limit: .seconds(20)).output != "1\n" {
+        try await withLimit(.seconds(120), waitingFor: "the agents to end", at: name) {
+            while try await client.run(["sh", "-c", count], in: name, limit: .seconds(120)).output != "1\n" {
                 try await Task.sleep(for: .milliseconds(100))
             }
         }
 
         try await checkBlobs(host)
         let folder = host.executablePath.removingLastComponent()
-        let listing = try await host.run(RemoteCommand(["ls", folder.string]), limit: .seconds(20)) { _ in }
+        let listing = try await host.run(RemoteCommand(["ls", folder.string]), limit: .seconds(120)) { _ in }
         #expect(listing.outputText == "sealer\n")
 
         // The container dies under a running command.
