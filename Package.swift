@@ -86,6 +86,9 @@ let package = Package(
             "ImageArchive", ["Archive", "ImageStore", "LinuxSystem", "OCI", "Report", systemPackage],
             testDependencies: [subprocess])
         + room("ImageTree", ["Archive", "ImageStore", "LinuxSystem", "OCI", "Report", systemPackage])
+        + room(
+            "OlderImages", ["Archive", "ImageStore", "ImageTree", "LinuxSystem", "OCI", "Report"],
+            testDependencies: [subprocess, systemPackage])
         // Bytes over the network.
         + room(
             "RegistryClient",
@@ -103,7 +106,10 @@ let package = Package(
         )
         + room(
             "ImageCopy",
-            ["ImageArchive", "ImageStore", "LinuxSystem", "OCI", "RegistryClient", "Report", systemPackage]
+            [
+                "ImageArchive", "ImageStore", "LinuxSystem", "OCI", "OlderImages", "RegistryClient", "Report",
+                systemPackage,
+            ]
         )
         // Hosts.
         + room("DockerEngine", ["LinuxSystem", "Report", nioCore, nioPosix, nioHTTP1, systemPackage])
@@ -144,7 +150,8 @@ let package = Package(
             "SealerCommands",
             [
                 "ApplyEngine", "BuildEngine", "ClusterRuntime", "Clusterfile", "DockerEngine", "ImageStore", "Infra",
-                "ImageArchive", "ImageCopy", "ImageTree", "LinuxSystem", "NodeAgent", "OCI", "RegistryClient",
+                "ImageArchive", "ImageCopy", "ImageTree", "LinuxSystem", "NodeAgent", "OCI", "OlderImages",
+                "RegistryClient",
                 "RegistryServer",
                 "Remote", "Report", "Terminal", argumentParser, systemPackage,
             ]

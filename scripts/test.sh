@@ -21,6 +21,7 @@ trap finish EXIT
 export SEALER_TEST_EXECUTABLE="$repository/.build/sealer"
 export SEALER_TEST_BASE_CONTEXT="$testbed_cache/kubernetes-context"
 export SEALER_TEST_NODE_IMAGE="$node_image"
+export SEALER_TEST_UPSTREAM_FILES="$testbed_cache/registry-data"
 export SEALER_TEST_KUBECTL="$kubernetes_binaries/kubectl"
 
 # The tests of the registry client start a docker-registry of their own.

@@ -85,6 +85,22 @@ public final class MemorySource: ByteSource {
     }
 }
 
+/// A sink that passes what it gets to a function.
+public final class FunctionSink: ByteSink {
+    private let take: (UnsafeRawBufferPointer) throws -> Void
+
+    /// Makes the sink; `take` must not keep the bytes beyond the call.
+    public init(_ take: @escaping (UnsafeRawBufferPointer) throws -> Void) {
+        self.take = take
+    }
+
+    /// Passes the bytes on.
+    public func write(_ bytes: UnsafeRawBufferPointer) throws { try take(bytes) }
+
+    /// Does nothing: whoever gave the function knows when it is over.
+    public func finish() {}
+}
+
 /// A sink that keeps all bytes in memory.
 public final class MemorySink: ByteSink {
     /// What was written so far.

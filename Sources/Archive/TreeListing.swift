@@ -13,7 +13,7 @@ public struct TreeListing: Sendable {
         public var permissions: UInt32
         /// Bytes of content.
         public var size: Int64
-        /// A file's content by its digest, a symbolic link's target; whatever `digest` of the listing gave.
+        /// What `apply` was told of a file's content, for instance its digest; a symbolic link's target.
         public var content: String
     }
 
@@ -34,13 +34,16 @@ public struct TreeListing: Sendable {
     /// - Parameters:
     ///   - tar: the archive, unpacked already. It is read to its end.
     ///   - place: what it is, for messages.
-    ///   - digest: takes a file's content chunk by chunk through the function it is given, and gives a name for it.
+    ///   - describe: gets a file's path, size and a function that passes its content on chunk by chunk, and says what the
+    ///     content is; what it does not take is passed over.
     /// - Throws: `Failure` of kind `integrity` for damaged or hostile archives.
     public mutating func apply(
         _ tar: any ByteSource,
         limits: TarLimits = TarLimits(),
         place: String,
-        digest: (_ next: ((UnsafeRawBufferPointer) -> Void) throws -> Bool) throws -> String
+        describing describe: (
+            _ path: ArchivePath, _ size: Int64, _ next: ((UnsafeRawBufferPointer) throws -> Void) throws -> Bool
+        ) throws -> String
     ) throws {
         let reader = TarReader(tar, limits: limits, place: place)
         var made: Set<ArchivePath> = []
@@ -54,7 +57,9 @@ public struct TreeListing: Sendable {
             var node = Node(kind: entry.kind, permissions: entry.permissions, size: entry.size, content: "")
             switch entry.kind {
             case .file:
-                node.content = try digest { chunk in try reader.withContent { chunk($0) } != nil }
+                node.content = try describe(path, entry.size) { chunk in
+                    try reader.withContent { try chunk($0) } != nil
+                }
             case .symbolicLink:
                 node.content = String(decoding: entry.linkName, as: UTF8.self)
                 node.permissions = 0o777

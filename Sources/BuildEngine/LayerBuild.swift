@@ -30,7 +30,7 @@ struct LayerBuild {
     ) async throws -> (layer: Layer, wasKnown: Bool) {
         let ingest = try await store.ingest()
         return try await BlockingPool.shared.run { cancellation in
-            let blob = IngestSink(ingest)
+            let blob = FunctionSink { try ingest.write($0) }
             var hasher = ContentHasher()
             let compressed = try Compression.zstd.encoder(into: blob)
             let tar = ObservedSink(compressed) { hasher.update($0) }
@@ -49,17 +49,5 @@ struct LayerBuild {
             try cache?.keep(.init(descriptor: layer.descriptor, diffID: layer.diffID), for: key)
             return (layer, false)
         }
-    }
-
-    /// Writes what the compressor gives into a blob of the store.
-    private final class IngestSink: ByteSink {
-        private let ingest: BlobIngest
-
-        init(_ ingest: BlobIngest) { self.ingest = ingest }
-
-        func write(_ bytes: UnsafeRawBufferPointer) throws { try ingest.write(bytes) }
-
-        // The blob is committed by whoever knows its type.
-        func finish() {}
     }
 }

@@ -52,14 +52,18 @@ public struct ArchiveLoader: Sendable {
     ///   - name: the name for the only image of the archive, or the repository for archives that tell tags only; nil takes the
     ///     names that the archive tells.
     ///   - step: gets the progress in packed bytes.
+    ///   - adopt: may make another image of one that was read, before it gets its name.
     /// - Throws: `Failure` of kind `integrity` for a damaged or hostile archive, `notFound` when blobs are missing (they are named),
     ///   `usage` when a name is needed, `system` when the disk is full.
-    public func load(_ input: ArchiveInput, name: String? = nil, step: Step? = nil) async throws -> LoadedArchive {
+    public func load(
+        _ input: ArchiveInput, name: String? = nil, step: Step? = nil,
+        adopting adopt: (ArchivedImage) async throws -> Descriptor = { $0.descriptor }
+    ) async throws -> LoadedArchive {
         let wanted = try name.map { try GivenName($0) }
         let session = try await store.session()
         let commits = CommitQueue()
         do {
-            let loaded = try await load(input, name: wanted, commits: commits, step: step)
+            let loaded = try await load(input, name: wanted, commits: commits, step: step, adopting: adopt)
             session.end()
             await discard(loaded.unneeded, step)
             return loaded.result
@@ -81,7 +85,8 @@ public struct ArchiveLoader: Sendable {
     }
 
     private func load(
-        _ input: ArchiveInput, name: GivenName?, commits: CommitQueue, step: Step?
+        _ input: ArchiveInput, name: GivenName?, commits: CommitQueue, step: Step?,
+        adopting adopt: (ArchivedImage) async throws -> Descriptor
     ) async throws -> (result: LoadedArchive, unneeded: Set<Digest>) {
         let (store, limits) = (store, limits)
         let scan = try await BlockingPool.shared.run { cancellation in
@@ -90,8 +95,8 @@ public struct ArchiveLoader: Sendable {
             ) { step?.advance($0, of: $1) }
             return try scanner.run()
         }
-        let images = try await images(of: scan, name: name, at: input.name)
-        let contents = try await ImageContents(of: images.map(\.descriptor), in: store, limits: limits)
+        var images = try await images(of: scan, name: name, at: input.name)
+        var contents = try await ImageContents(of: images.map(\.descriptor), in: store, limits: limits)
         guard contents.missing.isEmpty else {
             throw Failure(
                 .notFound,
@@ -101,6 +106,8 @@ public struct ArchiveLoader: Sendable {
             )
         }
         try Task.checkCancellation()
+        for position in images.indices { images[position].descriptor = try await adopt(images[position]) }
+        contents = try await ImageContents(of: images.map(\.descriptor), in: store, limits: limits)
         let replaced = try await store.tag(
             images.flatMap { image in image.names.map { (descriptor: image.descriptor, reference: $0) } })
         let all = contents.all

@@ -3,6 +3,7 @@ import ImageArchive
 import ImageStore
 import LinuxSystem
 import OCI
+import OlderImages
 import RegistryClient
 import Report
 import SystemPackage
@@ -197,6 +198,11 @@ public struct ImageCopier: Sendable {
                 try await source.copy(descriptor, to: target) { step.advance($0, of: $1) }
             }
         }
-        try await target.tag(descriptor, as: name)
+        // A layout of somebody's stays as its tools expect it; in the store an image is to be used.
+        let isOwn = target.root == store.root
+        let image =
+            isOwn
+            ? try await OlderImages(target, progress: progress).adopt(descriptor, named: name.familiar) : descriptor
+        try await target.tag(image, as: name)
     }
 }

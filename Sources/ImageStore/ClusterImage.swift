@@ -11,6 +11,12 @@ public struct ClusterImage: Sendable {
         public var name: Reference
         /// Its manifest, as upstream has it.
         public var manifest: Descriptor
+
+        /// Makes a member.
+        public init(name: Reference, manifest: Descriptor) {
+            self.name = name
+            self.manifest = manifest
+        }
     }
 
     /// The index.
@@ -65,7 +71,9 @@ extension ImageStore {
     ) async throws -> ClusterImage {
         guard case .index(let index) = try await document(descriptor), index.artifactType == MediaType.clusterImage
         else {
-            throw Failure(.integrity, "the image is not a ClusterImage", at: name)
+            throw Failure(
+                .integrity, "the image is not a ClusterImage", at: name,
+                remedy: "one of sealer 0.9 to 0.11 becomes one when it is pulled or loaded again")
         }
         let roots = index.manifests.filter { $0.annotations?[AnnotationKey.content] == "rootfs" }
         guard let rootfs = roots.first(where: { $0.platform?.runs(on: platform) ?? true }) else {

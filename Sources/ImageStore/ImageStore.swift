@@ -196,6 +196,21 @@ public final class ImageStore: Sendable {
         }
     }
 
+    /// The platform that an image's configuration tells; nil when it tells none, or the manifest is that of something else.
+    public func platform(of manifest: ImageManifest) async throws -> Platform? {
+        guard [MediaType.config, MediaType.dockerConfig].contains(manifest.config.mediaType) else { return nil }
+        struct Shape: Decodable, Sendable {
+            var os: String?
+            var architecture: String?
+            var variant: String?
+        }
+        let shape = try await json(Shape.self, manifest.config)
+        guard let os = shape.os, let architecture = shape.architecture, !os.isEmpty, !architecture.isEmpty else {
+            return nil
+        }
+        return Platform(os: os, architecture: architecture, variant: shape.variant.flatMap { $0.isEmpty ? nil : $0 })
+    }
+
     /// Starts a blob. Hold a `StoreSession` until something named refers to it.
     ///
     /// - Parameter expected: what the bytes must turn out to be; nil when that is not known before.

@@ -109,7 +109,7 @@ extension TreeListing {
     /// Applies layers with the files' contents told by their digests. Blocks.
     fileprivate mutating func apply(_ layers: some Sequence<PackedLayer>, _ cancellation: CancellationFlag) throws {
         for layer in layers {
-            try apply(try layer.open(), place: layer.place) { next in
+            try apply(try layer.open(), place: layer.place) { _, _, next in
                 var hasher = ContentHasher()
                 while try next({ hasher.update($0) }) { try cancellation.check() }
                 return hasher.digest().description

@@ -5,15 +5,17 @@ import Report
 import SystemPackage
 
 /// A layer as it lies in the store.
-struct PackedLayer: Sendable {
-    let path: FilePath
-    let digest: Digest
+public struct PackedLayer: Sendable {
+    /// Where it lies.
+    public let path: FilePath
+    /// Its digest as it is packed.
+    public let digest: Digest
     private let compression: Compression
 
     /// Names a layer.
     ///
     /// - Throws: `Failure` of kind `invalidInput` when its type is not known.
-    init(_ layer: Descriptor, in store: ImageStore) throws {
+    public init(_ layer: Descriptor, in store: ImageStore) throws {
         guard let compression = Compression(mediaType: layer.mediaType) else {
             throw Failure(
                 .invalidInput, "a layer of the type \(layer.mediaType) cannot be unpacked", at: layer.digest.description
@@ -25,10 +27,10 @@ struct PackedLayer: Sendable {
     }
 
     /// What it is, for messages.
-    var place: String { digest.description }
+    public var place: String { digest.description }
 
     /// The archive, unpacked while it is read. Blocks.
-    func open() throws -> any ByteSource {
+    public func open() throws -> any ByteSource {
         try compression.decoder(try FileSource(path), place: place)
     }
 }

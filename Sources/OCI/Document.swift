@@ -60,6 +60,14 @@ public enum Document: Hashable, Sendable {
         }
     }
 
+    /// What the bytes of a document say they are, or look like where they do not say; nil for what is none that we read (Docker's
+    /// schema 1). For places that keep documents without their types.
+    public static func mediaType(of bytes: Data) -> String? {
+        guard let shape = try? JSONDecoder().decode(Shape.self, from: bytes) else { return nil }
+        let type = shape.mediaType ?? (shape.manifests != nil ? MediaType.index : MediaType.manifest)
+        return (try? Document(bytes, mediaType: type)) == nil ? nil : type
+    }
+
     /// Everything the document refers to, in its order.
     public var references: [Descriptor] {
         switch self {

@@ -42,6 +42,8 @@ public enum AnnotationKey {
     public static let content = "io.sealer.content"
     /// The fully qualified name of a contained image.
     public static let imageName = "io.sealer.image.name"
+    /// On a ClusterImage's index: the digest of the image of sealer 0.9 to 0.11 that it was made of.
+    public static let convertedFrom = "io.sealer.converted-from"
     /// When the image got its name in this store, RFC 3339; only in the store's `index.json`, never in an image.
     public static let storedAt = "io.sealer.store.created"
 }

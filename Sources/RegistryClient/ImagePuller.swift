@@ -63,9 +63,9 @@ public final class ImagePuller: Sendable {
                 try await put(manifest)
                 try await put(top)
                 return PulledImage(reference: reference, top: top, manifest: manifest)
-            case .manifest:
+            case .manifest(let manifest):
                 try await fetchBlobs(of: [top], step: step)
-                let own = try await ownPlatform(of: top)
+                let own = try await store.platform(of: manifest)
                 guard own?.runs(on: platform) ?? true else {
                     throw Failure(
                         .notFound,
@@ -82,9 +82,14 @@ public final class ImagePuller: Sendable {
 
     /// Brings everything that a name stands for into the store: of an index every manifest with its blobs, whatever the
     /// platform. This is how a ClusterImage is pulled.
-    public func pullAll(_ reference: Reference) async throws -> ResolvedImage {
+    ///
+    /// - Parameter isKnown: asked about what the name stands for; when it says yes nothing is fetched.
+    public func pullAll(
+        _ reference: Reference, unless isKnown: (Descriptor) async throws -> Bool = { _ in false }
+    ) async throws -> ResolvedImage {
         try await progress.step("pull \(reference.familiar)") { step in
             let top = try await documents.run { try await client.resolve(reference) }
+            if try await isKnown(top.descriptor) { return top }
             guard case .index(let index) = top.document else {
                 try await fetchBlobs(of: [top], step: step)
                 try await put(top)
@@ -146,23 +151,6 @@ public final class ImagePuller: Sendable {
                 .integrity, "\(entry.digest) of \(reference.familiar) is not a manifest", at: reference.domain)
         }
         return resolved.on(entry.platform)
-    }
-
-    /// The platform that an image's configuration says; nil when it is no image or does not say.
-    private func ownPlatform(of image: ResolvedImage) async throws -> Platform? {
-        guard case .manifest(let manifest) = image.document,
-            [MediaType.config, MediaType.dockerConfig].contains(manifest.config.mediaType)
-        else { return nil }
-        struct Config: Decodable {
-            var os: String?
-            var architecture: String?
-            var variant: String?
-        }
-        let config = try await store.json(Config.self, manifest.config)
-        guard let os = config.os, let architecture = config.architecture, !os.isEmpty, !architecture.isEmpty else {
-            return nil
-        }
-        return Platform(os: os, architecture: architecture, variant: config.variant.flatMap { $0.isEmpty ? nil : $0 })
     }
 
     private func put(_ image: ResolvedImage) async throws {

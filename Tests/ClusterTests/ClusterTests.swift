@@ -119,7 +119,7 @@ struct ClusterTests {
     }
 
     /// The NodePort opens a moment before its rules are there, so the first questions may get no answer.
-    private func answer(_ machine: Machine, from url: String) async throws -> String {
+    func answer(_ machine: Machine, from url: String) async throws -> String {
         for _ in 0..<30 {
             let outcome = try await machine.run(["curl", "--silent", "--fail", "--max-time", "2", url])
             if outcome.status == 0 { return outcome.output }

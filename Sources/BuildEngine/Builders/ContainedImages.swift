@@ -7,7 +7,7 @@ struct ContainedImages {
     /// The members with what the configuration says of them.
     struct Collection {
         var images: [ClusterImageConfig.ContainedImage]
-        var members: [Descriptor]
+        var members: [ClusterImage.Member]
         var upstreamIndexes: [Descriptor]
     }
 
@@ -23,7 +23,7 @@ struct ContainedImages {
     func collect(_ discovery: Discovery, base: ClusterImage?, platform: Platform) async throws -> Collection {
         var images: [String: ClusterImageConfig.ContainedImage] = [:]
         for image in base?.sealer.images ?? [] { images[image.name] = image }
-        var members = (base?.index.manifests ?? []).filter { $0.annotations?[AnnotationKey.content] == "image" }
+        var members = base?.members ?? []
         var indexes = Dictionary(
             (base?.upstreamIndexes ?? []).map { ($0.digest, $0) },
             uniquingKeysWith: { first, _ in first }
@@ -42,9 +42,8 @@ struct ContainedImages {
         for (image, record) in try await pull(wanted, platform: platform) {
             let name = image.reference.description
             var member = record.manifest
-            member.annotations = [AnnotationKey.content: "image", AnnotationKey.imageName: name]
             member.platform = record.manifest.platform ?? platform
-            members.append(member)
+            members.append(.init(name: image.reference, manifest: member))
             if let index = record.upstreamIndex { indexes[index.digest] = index }
             images[name] = .init(
                 name: name,
@@ -54,9 +53,7 @@ struct ContainedImages {
         }
         return Collection(
             images: images.values.sorted { $0.name < $1.name },
-            members: members.sorted {
-                ($0.annotations?[AnnotationKey.imageName] ?? "") < ($1.annotations?[AnnotationKey.imageName] ?? "")
-            },
+            members: members,
             upstreamIndexes: Array(indexes.values)
         )
     }

@@ -225,29 +225,12 @@ public struct LiteBuilder: Sendable {
             if let created = request.created {
                 config.created = Date(timeIntervalSince1970: Double(created)).ISO8601Format()
             }
-            let configDescriptor = try await store.put(canonicalJSON(config), mediaType: MediaType.config)
-            var root = try await store.put(
-                canonicalJSON(ImageManifest(config: configDescriptor, layers: rootfs.layers)),
-                mediaType: MediaType.manifest
+            let draft = ClusterImageDraft(
+                rootfs: [.init(config: config, layers: rootfs.layers, platform: request.platform)],
+                members: contained.members,
+                upstreamIndexes: contained.upstreamIndexes
             )
-            root.annotations = [AnnotationKey.content: "rootfs"]
-            root.platform = request.platform
-            var members = [root] + contained.members
-            if let indexes = try await upstreamIndexes(contained.upstreamIndexes, platform: request.platform) {
-                members.append(indexes)
-            }
-            let index = ImageIndex(artifactType: MediaType.clusterImage, manifests: members)
-            var descriptor = try await store.put(canonicalJSON(index), mediaType: MediaType.index)
-            descriptor.artifactType = MediaType.clusterImage
-            let blobs = try await store.closure(of: descriptor)
-            let missing = try await store.missing(blobs)
-            guard missing.isEmpty else {
-                throw Failure(
-                    .software,
-                    "the image would lack \(missing.map(\.digest.description).joined(separator: ", "))",
-                    at: request.name.familiar
-                )
-            }
+            let (descriptor, blobs) = try await draft.write(to: store, place: request.name.familiar)
             try await store.tag(descriptor, as: request.name)
             return BuildResult(
                 descriptor: descriptor,
@@ -255,21 +238,5 @@ public struct LiteBuilder: Sendable {
                 size: blobs.reduce(0) { $0 + $1.size }
             )
         }
-    }
-
-    /// The manifest that carries upstream's indexes, so that `name@digest` of a multi-platform image resolves on site.
-    private func upstreamIndexes(_ indexes: [Descriptor], platform: Platform) async throws -> Descriptor? {
-        guard !indexes.isEmpty else { return nil }
-        let empty = try await store.put(Data("{}".utf8), mediaType: MediaType.empty)
-        let manifest = ImageManifest(
-            artifactType: MediaType.upstreamIndexes,
-            config: empty,
-            layers: indexes.sorted { $0.digest.hex < $1.digest.hex }
-        )
-        var descriptor = try await store.put(canonicalJSON(manifest), mediaType: MediaType.manifest)
-        descriptor.artifactType = MediaType.upstreamIndexes
-        descriptor.annotations = [AnnotationKey.content: "indexes"]
-        descriptor.platform = platform
-        return descriptor
     }
 }

@@ -98,9 +98,11 @@ struct BuildCommand: ContextCommand {
 /// A registry as the build engine's source of images.
 struct RegistryImageSource: ImageSource {
     private let puller: ImagePuller
+    private let whole: WholePull
 
     init(client: RegistryClient, store: ImageStore, progress: any ProgressSink) {
         puller = ImagePuller(client: client, store: store, progress: progress)
+        whole = WholePull(client: client, store: store, progress: progress)
     }
 
     func pull(_ reference: Reference, platform: Platform) async throws -> PulledImageRecord {
@@ -109,6 +111,6 @@ struct RegistryImageSource: ImageSource {
     }
 
     func pullClusterImage(_ reference: Reference) async throws -> Descriptor {
-        try await puller.pullAll(reference).descriptor
+        try await whole.pull(reference)
     }
 }

@@ -2,6 +2,7 @@ import ArgumentParser
 import ImageArchive
 import ImageStore
 import OCI
+import OlderImages
 import Report
 import SystemPackage
 import Terminal
@@ -45,7 +46,11 @@ struct LoadCommand: ContextCommand {
         let store = try await context.store(rootOptions.root)
         let loaded = try await context.withProgress(progressOptions.progress) { progress in
             try await progress.step("load \(paths.first ?? "standard input")") { step in
-                try await ArchiveLoader(store: store).load(source, name: name, step: step)
+                let older = OlderImages(store, progress: progress)
+                return try await ArchiveLoader(store: store).load(source, name: name, step: step) { image in
+                    try await older.adopt(
+                        image.descriptor, named: image.names.first?.familiar ?? image.descriptor.digest.description)
+                }
             }
         }
         for replaced in loaded.replaced {

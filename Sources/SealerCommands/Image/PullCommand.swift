@@ -45,13 +45,9 @@ struct PullCommand: ContextCommand {
         defer { session.end() }
         let descriptor = try await context.withProgress(progressOptions.progress) { progress in
             try await context.withRegistryClient(progress: progress) { client in
-                let puller = ImagePuller(client: client, store: store, progress: progress)
-                guard let platform else { return try await puller.pullAll(name).descriptor }
-                let pulled = try await puller.pull(name, platform: platform)
-                if case .index(let index) = pulled.top.document, index.artifactType == MediaType.clusterImage {
-                    throw Failure(.usage, "a ClusterImage is pulled whole: leave --platform out", at: name.familiar)
-                }
-                return pulled.manifest.descriptor
+                let pull = WholePull(client: client, store: store, progress: progress)
+                guard let platform else { return try await pull.pull(name) }
+                return try await pull.pull(name, platform: platform)
             }
         }
         try await store.tag(descriptor, as: name)
