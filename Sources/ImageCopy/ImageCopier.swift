@@ -1,4 +1,3 @@
-import Glibc
 import ImageArchive
 import ImageStore
 import LinuxSystem
@@ -33,7 +32,7 @@ public struct ImageCopier: Sendable {
     /// - Returns: what was copied.
     /// - Throws: `Failure` of kind `usage` when a name is needed that nobody gave.
     public func copy(_ source: ImagePlace, to destination: ImagePlace) async throws -> Descriptor {
-        let own = staging.appending("\(getpid())-\(UInt32.random(in: 0...UInt32.max))")
+        let own = ProcessFolder.path(in: staging)
         let middle = try await middle(source, destination, own)
         do {
             let session = try await middle.session()
@@ -53,13 +52,7 @@ public struct ImageCopier: Sendable {
     private func leave(_ own: FilePath) async throws {
         try await BlockingPool.shared.run { [staging] in
             try Folder.delete(own)
-            guard Folder.exists(staging) else { return }
-            for name in try Folder.names(in: staging) {
-                guard let process = pid_t(name.prefix { $0 != "-" }), kill(process, 0) != 0, errno == ESRCH else {
-                    continue
-                }
-                try Folder.delete(staging.appending(name))
-            }
+            try ProcessFolder.deleteLeft(in: staging)
         }
     }
 

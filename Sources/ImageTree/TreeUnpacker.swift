@@ -43,8 +43,8 @@ public struct TreeUnpacker: Sendable {
         try await BlockingPool.shared.run { cancellation in
             let parent = destination.removingLastComponent()
             try Folder.make(parent)
-            try Self.deleteLeftovers(in: parent, of: name)
-            let fresh = parent.appending("\(Self.prefix(name))\(getpid())-\(UInt32.random(in: 0...UInt32.max))")
+            try ProcessFolder.deleteLeft(in: parent, prefix: Self.prefix(name))
+            let fresh = ProcessFolder.path(in: parent, prefix: Self.prefix(name))
             do {
                 try Folder.make(fresh)
                 try Self.extract(layers, into: fresh, cancellation, advanced)
@@ -91,15 +91,4 @@ public struct TreeUnpacker: Sendable {
     }
 
     private static func prefix(_ name: String) -> String { ".\(name).unpacking-" }
-
-    /// Deletes what earlier unpackings left whose process is gone.
-    private static func deleteLeftovers(in parent: FilePath, of name: String) throws {
-        let prefix = prefix(name)
-        for entry in try Folder.names(in: parent) where entry.hasPrefix(prefix) {
-            let number = entry.dropFirst(prefix.count).prefix { $0 != "-" }
-            if let identifier = pid_t(number), kill(identifier, 0) != 0, errno == ESRCH {
-                try Folder.delete(parent.appending(entry))
-            }
-        }
-    }
 }

@@ -196,3 +196,19 @@ import Testing
         #expect(failure?.place == "/tmp")
     }
 }
+
+@Suite struct ProcessFolderTests {
+    @Test func whatADeadProcessLeftIsDeletedAndNothingElse() throws {
+        let scratch = try Scratch()
+        let parent = scratch.path
+        // A process that was and is no more.
+        let dead = try #require(pid_t(try shell("echo $$").output.filter(\.isNumber)))
+        let own = try ProcessFolder.make(in: parent, prefix: "work-")
+        let names = ["work-\(dead)-1", "work-1-2", "work-x-3", "work-", "other-\(dead)-4", "work--5-6"]
+        for name in names { try Folder.make(parent.appending(name).appending("inner")) }
+        try ProcessFolder.deleteLeft(in: parent, prefix: "work-")
+        let left = try Folder.names(in: parent)
+        #expect(left == (names.dropFirst() + [own.lastComponent?.string ?? ""]).sorted())
+        try ProcessFolder.deleteLeft(in: parent.appending("absent"))
+    }
+}

@@ -1,5 +1,4 @@
 import FoundationEssentials
-import Glibc
 import ImageStore
 import Kubefile
 import LinuxSystem
@@ -207,12 +206,11 @@ public struct LiteBuilder: Sendable {
         }
     }
 
+    /// Also deletes those of builds that were killed.
     private static func temporaryFolder() throws -> FilePath {
-        var template = Array("/tmp/sealer-build-XXXXXX".utf8CString)
-        guard mkdtemp(&template) != nil else {
-            throw Failure(.system, "cannot make a temporary folder", at: "/tmp", causes: [Errno(rawValue: errno)])
-        }
-        return FilePath(platformString: template)
+        let (parent, prefix) = (FilePath("/tmp"), "sealer-build-")
+        try ProcessFolder.deleteLeft(in: parent, prefix: prefix)
+        return try ProcessFolder.make(in: parent, prefix: prefix)
     }
 
     private func assemble(
