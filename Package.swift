@@ -51,6 +51,7 @@ let package = Package(
     targets: [
         // The C library and what Debian's -dev packages bring.
         .target(name: "CLinux"),
+        .systemLibrary(name: "CDeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         .systemLibrary(name: "CCrypt", pkgConfig: "libcrypt", providers: [.apt(["libcrypt-dev"])]),
@@ -80,7 +81,7 @@ let package = Package(
         + room("Clusterfile", ["OCI", "Report", "YAML"])
         // Bytes on this machine.
         + room("LinuxSystem", ["CLinux", "Report", systemPackage])
-        + room("Archive", ["CLinux", "CZlib", "CZstd", "LinuxSystem", "Report", systemPackage])
+        + room("Archive", ["CDeflate", "CLinux", "CZlib", "CZstd", "LinuxSystem", "Report", systemPackage])
         + room("ImageStore", ["LinuxSystem", "OCI", "Report", crypto, systemPackage])
         + room(
             "ImageArchive", ["Archive", "ImageStore", "LinuxSystem", "OCI", "Report", systemPackage],

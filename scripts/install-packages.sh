@@ -6,12 +6,14 @@ source "$(dirname "${BASH_SOURCE[0]}")/testbed.sh"
 packages=("$@")
 if ((${#packages[@]} == 0)); then
     packages=(
-        gcc libc6-dev libcrypt-dev libyaml-dev zlib1g-dev libzstd-dev
-        binutils busybox-static ca-certificates conntrack curl debootstrap ethtool iproute2 iptables jq kmod
-        openssl procps python3 python3-pip shellcheck skopeo unzip xz-utils
+        gcc libc6-dev libcrypt-dev libyaml-dev zlib1g-dev libdeflate-dev libzstd-dev
+        binutils buildah busybox-static ca-certificates conntrack curl debootstrap ethtool iproute2 iptables jq kmod
+        openssl podman procps python3 python3-pip shellcheck skopeo unzip xz-utils
     )
     command -v dockerd >/dev/null || packages+=(docker.io)
     command -v docker >/dev/null || packages+=(docker.io)
+    # Comes with Debian's docker.io; somebody else's docker may have brought none.
+    { command -v containerd && command -v ctr; } >/dev/null || packages+=(containerd)
 fi
 
 is_installed() { [[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" == installed ]]; }

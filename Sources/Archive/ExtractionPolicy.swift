@@ -30,7 +30,7 @@ public struct ExtractionPolicy: Sendable {
     public var appliesWhiteouts = true
     /// Whether the file system is synced at the end, so that a power cut loses nothing of it.
     public var syncs = false
-    /// The most bytes of content in all.
+    /// The most bytes of content in all; the holes of sparse files count like data.
     public var maximumSize: Int64 = 64 << 30
     /// Limits on the archive itself.
     public var tar = TarLimits()
@@ -43,7 +43,7 @@ public struct ExtractionPolicy: Sendable {
 public struct ExtractionSummary: Sendable, Equatable {
     /// Entries read.
     public var entries = 0
-    /// Bytes of content written.
+    /// Bytes of content: what was written, and the holes of sparse files.
     public var bytes: Int64 = 0
     /// Names that whiteouts deleted.
     public var deleted = 0

@@ -1,69 +1,51 @@
-import CZlib
+import CDeflate
 import Report
 
-/// Packs into one gzip member without name or time: the same bytes in give the same bytes out.
+/// Packs into gzip members of 1 MiB of content each, without names or times: the same bytes in give the same bytes out.
+///
+/// Members are independent, so several threads pack at once, and the result does not depend on how many. Every decoder reads members
+/// one after the other as one stream (RFC 1952, 2.2). libdeflate packs whole blocks only, and in return takes a third of zlib's time.
 public final class GzipEncoder: ByteSink {
-    private let sink: any ByteSink
-    private let output: UnsafeMutableRawBufferPointer
-    private let stream: UnsafeMutablePointer<z_stream>
+    private let blocks: BlockEncoder
 
     /// Makes an encoder that writes into `sink`.
-    public init(into sink: any ByteSink, level: Int32 = 6) throws {
-        self.sink = sink
-        output = .allocate(byteCount: 1 << 17, alignment: 64)
-        stream = .allocate(capacity: 1)
-        stream.initialize(to: z_stream())
-        let status = deflateInit2_(
-            stream,
-            level,
-            Z_DEFLATED,
-            15 + 16,
-            8,
-            Z_DEFAULT_STRATEGY,
-            ZLIB_VERSION,
-            Int32(MemoryLayout<z_stream>.size)
-        )
-        guard status == Z_OK else { throw Failure(.software, "zlib cannot start: error \(status)") }
-    }
-
-    deinit {
-        deflateEnd(stream)
-        stream.deallocate()
-        output.deallocate()
+    ///
+    /// - Parameters:
+    ///   - level: 1 is fast, 12 packs best.
+    ///   - workers: how many threads pack; each takes some 6 MiB. All cores up to four if not given.
+    public init(into sink: any ByteSink, level: Int32 = 6, workers: Int? = nil) throws {
+        // Packed blocks are small and many: with two more of them no thread waits while one is written.
+        blocks = try BlockEncoder(into: sink, blockSize: 1 << 20, workers: workers, ahead: 2) {
+            try GzipPacker(level: level)
+        }
     }
 
     /// Packs the bytes.
-    public func write(_ bytes: UnsafeRawBufferPointer) throws {
-        var rest = bytes
-        // zlib counts in 32 bits.
-        while !rest.isEmpty {
-            let piece = UnsafeRawBufferPointer(rebasing: rest.prefix(1 << 30))
-            rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(piece.count))
-            // zlib's type is not const, but it only reads.
-            stream.pointee.next_in = UnsafeMutableRawPointer(mutating: piece.baseAddress)?.assumingMemoryBound(
-                to: UInt8.self)
-            stream.pointee.avail_in = UInt32(piece.count)
-            while stream.pointee.avail_in > 0 { try deflateOnce(Z_NO_FLUSH) }
+    public func write(_ bytes: UnsafeRawBufferPointer) throws { try blocks.write(bytes) }
+
+    /// Packs what is left and finishes the sink.
+    public func finish() throws { try blocks.finish() }
+}
+
+/// Makes gzip members.
+private final class GzipPacker: BlockPacker {
+    private let compressor: OpaquePointer
+
+    init(level: Int32) throws(Failure) {
+        guard let compressor = libdeflate_alloc_compressor(level) else {
+            throw Failure(.system, "libdeflate cannot start: no memory, or no level \(level)")
         }
+        self.compressor = compressor
     }
 
-    /// Ends the member and finishes the sink.
-    public func finish() throws {
-        stream.pointee.avail_in = 0
-        while try deflateOnce(Z_FINISH) != Z_STREAM_END {}
-        try sink.finish()
-    }
+    deinit { libdeflate_free_compressor(compressor) }
 
-    @discardableResult
-    private func deflateOnce(_ flush: Int32) throws -> Int32 {
-        stream.pointee.next_out = output.baseAddress?.assumingMemoryBound(to: UInt8.self)
-        stream.pointee.avail_out = UInt32(output.count)
-        let status = deflate(stream, flush)
-        guard status == Z_OK || status == Z_STREAM_END || status == Z_BUF_ERROR else {
-            throw Failure(.software, "zlib cannot pack: error \(status)")
-        }
-        let count = output.count - Int(stream.pointee.avail_out)
-        if count > 0 { try sink.write(UnsafeRawBufferPointer(rebasing: output[..<count])) }
-        return status
+    func bound(_ size: Int) -> Int { libdeflate_gzip_compress_bound(compressor, size) }
+
+    func pack(_ content: UnsafeRawBufferPointer, into packed: UnsafeMutableRawBufferPointer) throws(Failure) -> Int {
+        let count = libdeflate_gzip_compress(
+            compressor, content.baseAddress, content.count, packed.baseAddress, packed.count)
+        guard count > 0 else { throw Failure(.software, "libdeflate cannot pack") }
+        return count
     }
 }

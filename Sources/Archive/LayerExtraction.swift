@@ -73,17 +73,36 @@ final class LayerExtraction {
         let name = path.name.cName
         let file = try replacing(path, in: parent) { try parent.makeFile(name) }
         try file.closeAfter {
-            while try reader.withContent({ chunk in try write(chunk, to: file, entry) }) != nil {}
+            var endsInHole = false
+            while let isHole = try reader.withStretch({ try write($0, to: file, entry) }) { endsInHole = isHole }
+            if endsInHole { try file.resize(to: entry.size) }
             try setAttributes(of: file.rawValue, entry)
         }
     }
 
-    private func write(_ chunk: UnsafeRawBufferPointer, to file: FileDescriptor, _ entry: TarEntry) throws {
-        guard meter.total + Int64(chunk.count) <= policy.maximumSize else {
+    /// Writes data, or goes over a hole.
+    ///
+    /// - Returns: whether it was a hole.
+    private func write(_ stretch: TarStretch, to file: FileDescriptor, _ entry: TarEntry) throws -> Bool {
+        switch stretch {
+        case .data(let chunk):
+            try count(Int64(chunk.count), entry)
+            try file.writeAll(chunk)
+            return false
+        case .hole(let length):
+            try count(length, entry)
+            // The file is new: what is never written stays a hole.
+            try file.seek(offset: length, from: .current)
+            return true
+        }
+    }
+
+    /// Counts bytes of content, written or left out as a hole, before they reach the disk.
+    private func count(_ bytes: Int64, _ entry: TarEntry) throws {
+        guard bytes <= policy.maximumSize - meter.total else {
             throw refused("brings the content to more than the allowed \(policy.maximumSize) bytes", entry)
         }
-        try file.writeAll(chunk)
-        try meter.add(chunk.count)
+        try meter.add(Int(bytes))
     }
 
     private func unpackFolder(_ path: ArchivePath, _ entry: TarEntry) throws {

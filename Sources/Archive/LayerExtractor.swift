@@ -7,7 +7,7 @@ import SystemPackage
 ///
 /// Nothing outside the folder is touched, whatever the archive says: all work goes through descriptors of folders that the
 /// kernel found below the root (`TreeRoot`). Files replace what stood at their name; permissions come after the content, those of
-/// folders at the very end. Everything blocks: use it on the `BlockingPool`.
+/// folders at the very end. Holes of sparse files stay holes. Everything blocks: use it on the `BlockingPool`.
 public final class LayerExtractor {
     private let root: TreeRoot
     private let policy: ExtractionPolicy

@@ -26,7 +26,7 @@ public struct TarEntry: Sendable, Hashable {
     public var name: [UInt8]
     /// The target of a link as the archive has it, unchecked.
     public var linkName: [UInt8]
-    /// Bytes of content; 0 for all but files.
+    /// Bytes of content; 0 for all but files. A sparse file's holes count, stored or not.
     public var size: Int64
     /// The mode's lower twelve bits: permissions, setuid, setgid, sticky.
     public var permissions: UInt32
@@ -84,10 +84,23 @@ public struct TarLimits: Sendable {
     public var maximumExtensionSize: Int
     /// The most entries.
     public var maximumEntries: Int
+    /// The most pieces of data in the map of one sparse file.
+    public var maximumSparsePieces: Int
+    /// What the sparse files may unpack to: the sum of their sizes, holes included, against the bytes of the archive so far. Holes
+    /// cost an archive nothing, so they are bounded as packed bytes are.
+    public var sparse: DecompressionLimits
 
-    /// Makes limits; the defaults are 1 MiB of extensions an entry and two million entries.
-    public init(maximumExtensionSize: Int = 1 << 20, maximumEntries: Int = 2_000_000) {
+    /// Makes limits; the defaults are 1 MiB of extensions an entry, two million entries, and sparse files of 100,000 pieces that
+    /// unpack to no more than `DecompressionLimits.standard` allows.
+    public init(
+        maximumExtensionSize: Int = 1 << 20,
+        maximumEntries: Int = 2_000_000,
+        maximumSparsePieces: Int = 100_000,
+        sparse: DecompressionLimits = .standard
+    ) {
         self.maximumExtensionSize = maximumExtensionSize
         self.maximumEntries = maximumEntries
+        self.maximumSparsePieces = maximumSparsePieces
+        self.sparse = sparse
     }
 }

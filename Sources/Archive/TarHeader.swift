@@ -17,6 +17,15 @@ enum TarHeader {
     static let deviceMinor = 337..<345
     static let prefix = 345..<500
 
+    /// What GNU tar's own format has where POSIX has magic and version. Behind it the fields have other meanings.
+    static let gnuMagic = Array("ustar  \0".utf8)
+    static let gnuSparsePieces = 386..<482
+    static let gnuIsExtended = 482
+    static let gnuRealSize = 483..<495
+    /// In the blocks that go on with a sparse map.
+    static let extensionPieces = 0..<504
+    static let extensionIsExtended = 504
+
     /// How many bytes fill the last block of content of this size.
     static func padding(_ size: Int64) -> Int { Int((512 - size % 512) % 512) }
 
@@ -86,4 +95,10 @@ enum TarHeader {
         let sum = block.reduce(Int64(0)) { $0 + Int64($1) }
         _ = put(sum, into: &block, checksum.lowerBound..<checksum.upperBound - 1)
     }
+}
+
+/// What is wrong with a header or a map, before somebody knows the entry's name.
+struct TarDamage: Error {
+    let what: String
+    init(_ what: String) { self.what = what }
 }

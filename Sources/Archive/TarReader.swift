@@ -1,18 +1,25 @@
 import Report
 
-/// Reads a tar archive entry by entry from a stream: ustar, PAX (with global headers), GNU long names, base-256 numbers.
+/// Reads a tar archive entry by entry from a stream: ustar, PAX (with global headers), GNU long names, base-256 numbers, sparse
+/// files of GNU's old format and of its PAX formats 0.0, 0.1 and 1.0.
 ///
 /// Damage of any kind is a `Failure` of kind `integrity` that names the archive and the entry; so is an archive without its
-/// end mark, for it may have been cut. Sparse files are refused. Where PAX and ustar disagree, PAX holds; where PAX and GNU long
-/// names disagree, the archive is refused, since readers differ on it.
+/// end mark, for it may have been cut. Where PAX and ustar disagree, PAX holds; where PAX and GNU long names disagree, the archive
+/// is refused, since readers differ on it. The content of a sparse file reads as what the file holds, its holes as zeros.
 public final class TarReader: ByteSource {
-    private let input: TarBlockBuffer
-    private let limits: TarLimits
+    let input: TarBlockBuffer
+    let limits: TarLimits
     private let place: String
     private var globalRecords = PaxRecords()
     private var current: TarEntry?
-    private var remaining: Int64 = 0
+    /// Bytes of the present entry that the archive still has.
+    var remaining: Int64 = 0
     private var padding = 0
+    /// Where the present entry's reading stands when it is a sparse file.
+    private var sparse: TarSparsePosition?
+    /// Bytes of the archive up to the end of the present entry, and what its sparse files add up to.
+    private var archived: Int64 = 0
+    private var expanded: Int64 = 0
     private var entries = 0
     private var isAtEnd = false
 
@@ -77,6 +84,31 @@ public final class TarReader: ByteSource {
         atMost limit: Int = .max,
         _ body: (UnsafeRawBufferPointer) throws -> Result
     ) throws -> Result? {
+        guard let hole = sparse?.hole, hole > 0 else { return try withStored(atMost: limit, body) }
+        let count = min(Int(clamping: hole), Self.zeros.count, limit)
+        guard count > 0 else { return nil }
+        let result = try Self.zeros.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0.prefix(count))) }
+        sparse?.advance(Int64(count))
+        return result
+    }
+
+    private static let zeros = [UInt8](repeating: 0, count: 1 << 18)
+
+    /// Passes the next stretch of the present entry's content to `body`: a chunk of data without copying it, or a hole as a whole.
+    ///
+    /// - Returns: what `body` returns; nil at the end of the content.
+    public func withStretch<Result>(_ body: (TarStretch) throws -> Result) throws -> Result? {
+        guard let hole = sparse?.hole, hole > 0 else { return try withStored { try body(.data($0)) } }
+        let result = try body(.hole(hole))
+        sparse?.advance(hole)
+        return result
+    }
+
+    private func withStored<Result>(
+        atMost limit: Int = .max,
+        _ body: (UnsafeRawBufferPointer) throws -> Result
+    ) throws -> Result? {
+        let limit = min(limit, sparse.map { Int(clamping: $0.data) } ?? .max)
         guard remaining > 0, limit > 0 else { return nil }
         try input.fill(atLeast: 1)
         let count = min(Int(clamping: remaining), input.available.count, limit)
@@ -84,6 +116,7 @@ public final class TarReader: ByteSource {
         let result = try body(UnsafeRawBufferPointer(rebasing: input.available.prefix(count)))
         input.consume(count)
         remaining -= Int64(count)
+        sparse?.advance(Int64(count))
         return result
     }
 
@@ -91,9 +124,10 @@ public final class TarReader: ByteSource {
     ///
     /// - Throws: `Failure` of kind `integrity` when it is longer than `limit`.
     public func readContent(limit: Int) throws -> [UInt8] {
-        guard remaining <= Int64(limit) else { throw damage("is larger than \(limit) bytes", current?.name ?? []) }
+        let left = sparse?.left ?? remaining
+        guard left <= Int64(limit) else { throw damage("is larger than \(limit) bytes", current?.name ?? []) }
         var bytes: [UInt8] = []
-        bytes.reserveCapacity(Int(remaining))
+        bytes.reserveCapacity(Int(left))
         while try withContent({ bytes.append(contentsOf: $0) }) != nil {}
         return bytes
     }
@@ -101,12 +135,14 @@ public final class TarReader: ByteSource {
     // MARK: Headers
 
     /// What the fixed fields of a header say.
-    private struct Block {
+    struct Block {
         var typeFlag: UInt8
         var name: [UInt8]
         var linkName: [UInt8]
         var size: Int64
         var entry: TarEntry
+        /// The whole header of an entry in GNU's old sparse format, whose map is in it.
+        var sparseHeader: [UInt8]?
     }
 
     /// The next header; nil at the end mark.
@@ -122,6 +158,7 @@ public final class TarReader: ByteSource {
         }
         let bytes = UnsafeRawBufferPointer(rebasing: input.available.prefix(TarHeader.blockSize))
         defer { input.consume(TarHeader.blockSize) }
+        archived += Int64(TarHeader.blockSize)
         if bytes.allSatisfy({ $0 == 0 }) { return nil }
         let name = TarHeader.text(bytes, TarHeader.name)
         guard TarHeader.checksumFits(bytes) else { throw damage("has a header with a wrong checksum", name) }
@@ -157,8 +194,10 @@ public final class TarReader: ByteSource {
             deviceMajor: isDevice ? UInt32(truncatingIfNeeded: try number(TarHeader.deviceMajor, "device")) : 0,
             deviceMinor: isDevice ? UInt32(truncatingIfNeeded: try number(TarHeader.deviceMinor, "device")) : 0
         )
+        let typeFlag = bytes[TarHeader.typeFlag]
         return Block(
-            typeFlag: bytes[TarHeader.typeFlag], name: name, linkName: entry.linkName, size: size, entry: entry)
+            typeFlag: typeFlag, name: name, linkName: entry.linkName, size: size, entry: entry,
+            sparseHeader: typeFlag == TarSparseMap.typeFlag ? Array(bytes) : nil)
     }
 
     private func extensionContent(_ block: Block) throws -> [UInt8] {
@@ -185,6 +224,9 @@ public final class TarReader: ByteSource {
         for key in ["path", "linkpath", "size"] where records.values[key] != nil {
             throw Failure(.integrity, "has a global PAX header that sets \(key)", at: place)
         }
+        guard records.sparse.isEmpty else {
+            throw Failure(.integrity, "has a global PAX header that makes every file sparse", at: place)
+        }
         globalRecords.merge(records)
         // Each header is bounded; without this their sum would not be.
         let size = globalRecords.values.reduce(0) { $0 + $1.key.utf8.count + $1.value.count }
@@ -205,10 +247,8 @@ public final class TarReader: ByteSource {
         var entry = block.entry
         entry.name = try onlyName(records["path"], longName, block.name) ?? block.name
         entry.linkName = try onlyName(records["linkpath"], longLink, block.name) ?? block.linkName
-        guard !records.values.keys.contains(where: { $0.hasPrefix("GNU.sparse.") }), block.typeFlag != UInt8(ascii: "S")
-        else {
-            throw damage("is a sparse file, which is not supported", entry.name)
-        }
+        entry.name = try sparseName(records, entry.name)
+        let format = try sparseFormat(block, records, entry.name)
         do {
             entry.size = try records.number("size") ?? block.size
             if let user = try records.number("uid") { entry.userID = UInt32(truncatingIfNeeded: user) }
@@ -225,7 +265,22 @@ public final class TarReader: ByteSource {
         default: entry.size = 0
         }
         startContent(entry.size, of: entry)
+        if let format {
+            guard entry.kind == .file else { throw damage("has a sparse map, but is no file", entry.name) }
+            let map = try sparseMap(format, entry.name)
+            try count(map, entry.name)
+            sparse = TarSparsePosition(map)
+            entry.size = map.size
+        }
         return entry
+    }
+
+    /// Bounds the sparse files of the archive together: their holes count like bytes that were unpacked.
+    private func count(_ map: TarSparseMap, _ name: [UInt8]) throws {
+        let (sum, overflows) = expanded.addingReportingOverflow(map.size)
+        expanded = overflows ? .max : sum
+        let place = "\(place): \(String(decoding: name, as: UTF8.self))"
+        try limits.sparse.check(packed: archived, unpacked: expanded, place: place)
     }
 
     private func onlyName(_ pax: [UInt8]?, _ gnu: [UInt8]?, _ name: [UInt8]) throws -> [UInt8]? {
@@ -237,7 +292,7 @@ public final class TarReader: ByteSource {
         switch flag {
         case 0 where entry.name.last == UInt8(ascii: "/"):
             return .folder  // Before POSIX, folders were told by their name.
-        case 0, UInt8(ascii: "0"), UInt8(ascii: "7"):
+        case 0, UInt8(ascii: "0"), UInt8(ascii: "7"), TarSparseMap.typeFlag:
             guard entry.name.last != UInt8(ascii: "/") else {
                 throw damage("is a file with the name of a folder", entry.name)
             }
@@ -254,11 +309,14 @@ public final class TarReader: ByteSource {
 
     private func startContent(_ size: Int64, of entry: TarEntry) {
         current = entry
+        sparse = nil
+        archived = archived.addingReportingOverflow(size).partialValue
         remaining = size
         padding = TarHeader.padding(size)
     }
 
     private func skipContent() throws {
+        sparse = nil
         remaining -= try input.skip(remaining)
         while try withContent({ _ in }) != nil {}
         guard padding > 0 else { return }
@@ -282,7 +340,15 @@ public final class TarReader: ByteSource {
         } while !input.available.isEmpty
     }
 
-    private func damage(_ what: String, _ name: [UInt8]) -> Failure {
+    func damage(_ what: String, _ name: [UInt8]) -> Failure {
         Failure(.integrity, what, at: "\(place): \(String(decoding: name, as: UTF8.self))")
     }
+}
+
+/// A stretch of an entry's content.
+public enum TarStretch {
+    /// Bytes that the archive has; valid during the call that gets them.
+    case data(UnsafeRawBufferPointer)
+    /// So many zeros that a sparse file does without.
+    case hole(Int64)
 }

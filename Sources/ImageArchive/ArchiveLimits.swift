@@ -43,5 +43,5 @@ public struct ArchiveLimits: Sendable, Hashable {
         DecompressionLimits(maximumSize: size, maximumRatio: ratio, ratioAppliesAbove: ratioAppliesAbove)
     }
 
-    var tar: TarLimits { TarLimits(maximumEntries: entries) }
+    var tar: TarLimits { TarLimits(maximumEntries: entries, sparse: decompression) }
 }

@@ -40,18 +40,38 @@ import Testing
         #expect(try pack(bytes, compression, seed: 1) == pack(bytes, compression, seed: 2))
     }
 
-    @Test func zstdDoesNotDependOnTheNumberOfWorkers() throws {
+    @Test(arguments: packings, [3_000_000, 8 << 20, 20_000_000]) func packingDoesNotDependOnTheNumberOfWorkers(
+        compression: Compression, size: Int
+    ) throws {
         var random = SeededGenerator(seed: 8)
-        let bytes = random.bytes(20_000_000)
+        let bytes = random.bytes(size)
         let packed = try [1, 2, 4].map { workers in
             let sink = MemorySink()
-            let encoder = try ZstdEncoder(into: sink, workers: workers)
+            let encoder: any ByteSink =
+                compression == .gzip
+                ? try GzipEncoder(into: sink, workers: workers) : try ZstdEncoder(into: sink, workers: workers)
             try encoder.write(bytes)
             try encoder.finish()
             return sink.bytes
         }
         #expect(packed[0] == packed[1])
         #expect(packed[0] == packed[2])
+        #expect(try unpack(packed[0], compression) == bytes)
+    }
+
+    @Test(arguments: packings) func aSinkThatFailsEndsThePacking(compression: Compression) throws {
+        final class Full: ByteSink {
+            func write(_ bytes: UnsafeRawBufferPointer) throws { throw Failure(.system, "is full", at: "disk") }
+            func finish() {}
+        }
+        var random = SeededGenerator(seed: 9)
+        let bytes = random.bytes(30_000_000)
+        let failure = #expect(throws: Failure.self) {
+            let encoder = try compression.encoder(into: Full())
+            try encoder.write(bytes)
+            try encoder.finish()
+        }
+        #expect(failure?.place == "disk")
     }
 
     @Test(arguments: packings) func severalMembersAreOneStream(compression: Compression) throws {

@@ -161,7 +161,7 @@ struct DockerTests {
         let source = try await ImageStore.new(in: scratch, "source")
         let target = try await ImageStore.new(in: scratch, "target")
         var maker = ImageMaker(source, seed: UInt64(layers == .none ? 51 : 52))
-        let image = try await maker.image([1000, 100_000], layers)
+        let image = try await maker.image([1000, 3_000_000], layers)
         guard case .manifest(let manifest) = try await source.document(image) else { return }
         try await withName(in: folder) { name in
             try await source.tag(image, as: Reference(name))
