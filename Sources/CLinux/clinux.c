@@ -67,6 +67,11 @@ ssize_t sealer_copy_file_range(int in, int out, size_t count) {
     return copy_file_range(in, NULL, out, NULL, count, 0);
 }
 
+int sealer_sync_file_range(int fd, int64_t offset, int64_t count) {
+    return sync_file_range(fd, offset, count,
+                           SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+}
+
 int sealer_syncfs(int fd) { return syncfs(fd); }
 
 int sealer_disk_space(const char *path, uint64_t *available, uint64_t *total) {

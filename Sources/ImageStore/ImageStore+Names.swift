@@ -78,17 +78,7 @@ extension ImageStore {
     public func tag(
         _ images: [(descriptor: Descriptor, reference: Reference)]
     ) async throws -> [(reference: Reference, previous: Descriptor)] {
-        for (descriptor, reference) in images {
-            guard try await size(of: descriptor.digest) == descriptor.size else {
-                throw Failure(
-                    .software, "cannot name \(descriptor.digest) \(reference): it is not in the store", at: root.string)
-            }
-            if let digest = reference.digest, digest != descriptor.digest {
-                throw Failure(
-                    .integrity, "\(descriptor.digest) cannot be named \(reference): the name has another digest",
-                    at: root.string)
-            }
-        }
+        for (descriptor, reference) in images { try await check(descriptor, for: reference) }
         return try await changeIndex { index in
             let replaced = images.compactMap { descriptor, reference in
                 Self.put(descriptor, as: reference, into: &index).map { (reference: reference, previous: $0) }
@@ -96,6 +86,53 @@ extension ImageStore {
             index.manifests.sort { Self.sortKey($0) < Self.sortKey($1) }
             return replaced
         }
+    }
+
+    private func check(_ descriptor: Descriptor, for reference: Reference) async throws {
+        guard try await size(of: descriptor.digest) == descriptor.size else {
+            throw Failure(
+                .software, "cannot name \(descriptor.digest) \(reference): it is not in the store", at: root.string)
+        }
+        if let digest = reference.digest, digest != descriptor.digest {
+            throw Failure(
+                .integrity, "\(descriptor.digest) cannot be named \(reference): the name has another digest",
+                at: root.string)
+        }
+    }
+
+    /// Gives content of the store a name. What had the name gets one by its digest, unless it has another one in the repository:
+    /// in one step, so that it is never without.
+    public func move(_ reference: Reference, to descriptor: Descriptor) async throws {
+        try await check(descriptor, for: reference)
+        try await changeIndex { index in
+            if let previous = Self.put(descriptor, as: reference, into: &index) {
+                try Self.keep(previous, of: reference, in: &index)
+            }
+            index.manifests.sort { Self.sortKey($0) < Self.sortKey($1) }
+        }
+    }
+
+    /// Takes a name away, if it stands for what somebody saw. What had it gets one by its digest, unless it has another one in the
+    /// repository: in one step, so that it is never without.
+    public func release(_ reference: Reference, ifStandsFor digest: Digest) async throws {
+        try await changeIndex { index in
+            guard let previous = Self.remove(reference, ifStandsFor: digest, from: &index) else { return }
+            try Self.keep(previous, of: reference, in: &index)
+            index.manifests.sort { Self.sortKey($0) < Self.sortKey($1) }
+        }
+    }
+
+    private static func keep(_ descriptor: Descriptor, of reference: Reference, in index: inout ImageIndex) throws {
+        let isNamed = index.manifests.contains { entry in
+            guard entry.digest == descriptor.digest, let name = entry.annotations?[AnnotationKey.refName],
+                let other = try? Reference(name)
+            else { return false }
+            return other.repository == reference.repository
+        }
+        guard !isNamed else { return }
+        let name = try Reference(
+            domain: reference.domain, path: reference.path, tag: nil, digest: descriptor.digest)
+        _ = put(descriptor, as: name, into: &index)
     }
 
     private static func put(_ descriptor: Descriptor, as reference: Reference, into index: inout ImageIndex)
@@ -124,14 +161,18 @@ extension ImageStore {
     /// - Returns: what the name stood for, nil when there was no such name.
     @discardableResult
     public func untag(_ reference: Reference, ifStandsFor digest: Digest? = nil) async throws -> Descriptor? {
-        try await changeIndex { index in
-            guard
-                let position = index.manifests.firstIndex(where: {
-                    $0.annotations?[AnnotationKey.refName] == reference.description
-                }), digest == nil || index.manifests[position].digest == digest
-            else { return nil }
-            return index.manifests.remove(at: position)
-        }
+        try await changeIndex { Self.remove(reference, ifStandsFor: digest, from: &$0) }
+    }
+
+    private static func remove(_ reference: Reference, ifStandsFor digest: Digest?, from index: inout ImageIndex)
+        -> Descriptor?
+    {
+        guard
+            let position = index.manifests.firstIndex(where: {
+                $0.annotations?[AnnotationKey.refName] == reference.description
+            }), digest == nil || index.manifests[position].digest == digest
+        else { return nil }
+        return index.manifests.remove(at: position)
     }
 
     private static func sortKey(_ descriptor: Descriptor) -> String {

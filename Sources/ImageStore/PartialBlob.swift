@@ -8,14 +8,18 @@ import SystemPackage
 
 /// A large blob on its way into the store, in a file that outlives the process: the next attempt goes on where this one ended.
 ///
-/// Its file is `ingest/ALGORITHM-HEX.partial`. Whoever has it open holds a lock on it, so no two write the same one. The bytes
-/// get their name only when all of them have the digest. All calls block, except those of `ImageStore`.
+/// Its file is `ingest/ALGORITHM-HEX.partial`. Whoever has it open holds a lock on it, so no two write the same one; that the
+/// work gets on shows in the file's size or its time. The bytes get their name only when all of them have the digest. All calls
+/// block, except those of `ImageStore`.
 public final class PartialBlob: Sendable {
     private struct State {
         var file: FileDescriptor?
         var hasher: ContentHasher
         var count: Int64 = 0
     }
+
+    /// How much is brought to the disk in one go when the blob is whole, in bytes.
+    private static let flushedPiece: Int64 = 32 << 20
 
     /// What the bytes must turn out to be.
     public let expected: Descriptor
@@ -38,11 +42,13 @@ public final class PartialBlob: Sendable {
 
     /// Opens the file, making it when there is none, and hashes what is in it.
     ///
+    /// - Parameter hashed: called after each piece of what is in it.
     /// - Returns: nil when somebody else has it open.
     static func open(
         _ expected: Descriptor,
         layout: FilePath,
-        _ cancellation: CancellationFlag
+        _ cancellation: CancellationFlag,
+        hashed: () throws -> Void = {}
     ) throws -> PartialBlob? {
         let path = path(of: expected.digest, layout: layout)
         do {
@@ -64,7 +70,7 @@ public final class PartialBlob: Sendable {
                 do {
                     // Between our opening and locking it the other one may have named it a blob, or deleted it.
                     if try isStill(file, at: path) {
-                        try blob.load(cancellation)
+                        try blob.load(cancellation, hashed)
                         return blob
                     }
                     blob.forget()
@@ -78,7 +84,8 @@ public final class PartialBlob: Sendable {
         }
     }
 
-    private static func isStill(_ file: FileDescriptor, at path: FilePath) throws -> Bool {
+    /// Whether the open file is still the one at the path.
+    static func isStill(_ file: FileDescriptor, at path: FilePath) throws -> Bool {
         var (ours, named) = (stat(), stat())
         guard fstat(file.rawValue, &ours) == 0 else { throw Errno(rawValue: errno) }
         guard ours.st_mode & S_IFMT == S_IFREG else {
@@ -92,7 +99,7 @@ public final class PartialBlob: Sendable {
     }
 
     /// Hashes the bytes that are there.
-    private func load(_ cancellation: CancellationFlag) throws {
+    private func load(_ cancellation: CancellationFlag, _ hashed: () throws -> Void) throws {
         try state.withLock { state in
             guard let file = state.file else { return }
             posix_fadvise(file.rawValue, 0, 0, POSIX_FADV_SEQUENTIAL)
@@ -104,9 +111,27 @@ public final class PartialBlob: Sendable {
                 guard count > 0 else { break }
                 state.hasher.update(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
                 state.count += Int64(count)
+                Self.showLife(file)
+                try hashed()
             }
             // Longer than the whole: whatever wrote that was not us.
             if state.count > expected.size { try Self.empty(&state, expected) }
+        }
+    }
+
+    /// Shows those who wait for the blob that something goes on that does not change its size: they look at the file's time. Where
+    /// it cannot be set they lose patience sooner, no more.
+    private static func showLife(_ file: FileDescriptor) {
+        _ = futimens(file.rawValue, nil)
+    }
+
+    /// Brings the bytes to the disk piece by piece: to do it in one may take minutes on a slow one, and nobody would see that it
+    /// goes on.
+    private static func flush(_ file: FileDescriptor, _ size: Int64) throws {
+        for offset in stride(from: 0, to: size, by: Int(flushedPiece)) where size > flushedPiece {
+            // Where that cannot be done, all is brought there in the end.
+            guard try file.writeBack(from: offset, count: flushedPiece) else { return }
+            showLife(file)
         }
     }
 
@@ -169,6 +194,11 @@ public final class PartialBlob: Sendable {
                 try Self.empty(&state, expected)
                 throw error
             }
+            do {
+                try Self.flush(file, state.count)
+            } catch {
+                throw Failure(.system, "cannot complete a blob of the store", at: layout.string, causes: [error])
+            }
             try BlobFile.publish(file, at: path, as: expected.digest, layout: layout)
             state.file = nil
             Glibc.close(file.rawValue)
@@ -201,20 +231,27 @@ extension ImageStore {
     ///
     /// - Parameters:
     ///   - expected: what the bytes must turn out to be.
-    ///   - patience: how long the other one may receive nothing.
+    ///   - patience: how long the other one may neither receive nor hash nor write anything.
     /// - Returns: nil when the other one has brought it into the store meanwhile.
     /// - Throws: `Failure` of kind `conflict` when the other one does not get on.
     public func partialBlob(_ expected: Descriptor, patience: Duration) async throws -> PartialBlob? {
+        try await partialBlob(expected, patience: patience) { .now }
+    }
+
+    /// - Parameter now: the clock.
+    func partialBlob(
+        _ expected: Descriptor, patience: Duration, now clock: @Sendable () throws -> ContinuousClock.Instant
+    ) async throws -> PartialBlob? {
         let (root, target) = (root, path(of: expected.digest))
         let path = PartialBlob.path(of: expected.digest, layout: root)
         let before = try await BlockingPool.shared.run { FileMark(target) }
         var seen = FileMark?.none
-        var end = ContinuousClock.now + patience
+        var end = try clock() + patience
         while true {
             let blob = try await BlockingPool.shared.run { try PartialBlob.open(expected, layout: root, $0) }
             let (now, growing) = try await BlockingPool.shared.run { (FileMark(target), FileMark(path)) }
             // Only one that came while we waited: whoever repairs a store replaces the one that is there.
-            if let now, now != before, now.size == expected.size {
+            if let now, !now.isSameFile(as: before), now.size == expected.size {
                 try await BlockingPool.shared.run {
                     try blob?.restart()
                     blob?.close()
@@ -224,12 +261,12 @@ extension ImageStore {
             if let blob { return blob }
             if growing != seen {
                 seen = growing
-                end = .now + patience
+                end = try clock() + patience
             }
-            guard ContinuousClock.now < end else {
+            guard try clock() < end else {
                 throw Failure(
                     .conflict,
-                    "another sealer process is receiving \(expected.digest), and got nothing for \(patience.inWords)",
+                    "another sealer process is receiving \(expected.digest), and did not get on for \(patience.inWords)",
                     at: path.string,
                     remedy: "wait for it to end, or find it with: fuser \(path.string)"
                 )
@@ -239,11 +276,13 @@ extension ImageStore {
     }
 }
 
-/// Tells a file from another one of the same name, and from itself after it has grown.
+/// Tells a file from another one of the same name, and from itself after somebody has done something with it.
 private struct FileMark: Hashable, Sendable {
     var device: UInt
     var inode: UInt
     var size: Int64
+    var seconds: Int
+    var nanoseconds: Int
 
     /// Blocks; nil when there is no file.
     init?(_ path: FilePath) {
@@ -252,5 +291,11 @@ private struct FileMark: Hashable, Sendable {
         device = UInt(information.st_dev)
         inode = UInt(information.st_ino)
         size = Int64(information.st_size)
+        seconds = Int(information.st_mtim.tv_sec)
+        nanoseconds = Int(information.st_mtim.tv_nsec)
+    }
+
+    func isSameFile(as other: FileMark?) -> Bool {
+        device == other?.device && inode == other?.inode && size == other?.size
     }
 }

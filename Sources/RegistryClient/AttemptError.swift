@@ -36,9 +36,12 @@ struct AttemptError: Error {
     /// Explains an error of the HTTP client.
     ///
     /// - Parameters:
-    ///   - origin: `https://HOST:PORT`.
+    ///   - origin: `https://HOST:PORT`, and the proxy, if there is one.
+    ///   - proxy: what the connection went through.
     ///   - errand: what was wanted, as the message should name it.
-    static func connection(_ error: any Error, at origin: String, for errand: Errand) -> any Error {
+    static func connection(_ error: any Error, at origin: String, through proxy: Proxy? = nil, for errand: Errand)
+        -> any Error
+    {
         if error is CancellationError || (error as? HTTPClientError) == .cancelled { return CancellationError() }
         if let known = error as? AttemptError { return known }
         if let failure = error as? Failure { return AttemptError(failure) }
@@ -48,13 +51,17 @@ struct AttemptError: Error {
                 spokeNoHTTP: true
             )
         }
+        if let proxy, let refusal = refusal(error, by: proxy, at: origin, for: errand) { return refusal }
+        let proxyRemedy = proxy.map {
+            "see whether the proxy \($0) is up and may reach the registry; NO_PROXY names hosts that need none"
+        }
         if isTimeout(error) {
             return AttemptError(
                 Failure(
                     .timeout,
                     "waited in vain for the registry to answer, to \(errand)",
                     at: origin,
-                    remedy: "see whether the registry is up and a firewall lets this machine reach it"
+                    remedy: proxyRemedy ?? "see whether the registry is up and a firewall lets this machine reach it"
                 ),
                 retry: .later(nil),
                 spokeNoHTTP: error as? HTTPClientError != .deadlineExceeded
@@ -79,17 +86,48 @@ struct AttemptError: Error {
                 .unreachable,
                 "cannot \(errand): \(plainText(error))",
                 at: origin,
-                remedy: "see whether the name is right, the registry is up and this machine can reach it"
+                remedy: proxyRemedy ?? "see whether the name is right, the registry is up and this machine can reach it"
             ),
             retry: .later(nil),
             spokeNoHTTP: true
         )
     }
 
+    /// What a proxy says itself.
+    private static func refusal(_ error: any Error, by proxy: Proxy, at origin: String, for errand: Errand)
+        -> AttemptError?
+    {
+        switch error as? HTTPClientError {
+        case .proxyAuthenticationRequired?:
+            return AttemptError(
+                Failure(
+                    .denied,
+                    "cannot \(errand): the proxy \(proxy.login == nil ? "wants a login" : "does not take the login")",
+                    at: origin,
+                    remedy: "write it into the variable: http://USER:PASSWORD@\(proxy.authority)"
+                ),
+                spokeNoHTTP: true
+            )
+        case .invalidProxyResponse?:
+            return AttemptError(
+                Failure(
+                    .unreachable,
+                    "cannot \(errand): the proxy does not let us through to there",
+                    at: origin,
+                    remedy: "see what the proxy says of it, or name the host in NO_PROXY if it needs none"
+                ),
+                retry: .later(nil),
+                spokeNoHTTP: true
+            )
+        default: return nil
+        }
+    }
+
     private static func isTimeout(_ error: any Error) -> Bool {
         if let error = error as? HTTPClientError {
             return [
                 .deadlineExceeded, .connectTimeout, .tlsHandshakeTimeout, .readTimeout, .getConnectionFromPoolTimeout,
+                .httpProxyHandshakeTimeout, .socksHandshakeTimeout,
             ].contains(error)
         }
         if case .connectTimeout = error as? ChannelError { return true }

@@ -115,7 +115,10 @@ final class Authenticator: Sendable {
             case .pull, .nothing: "pull"
             case .push, .mount: "push"
             }
-        return switch configuration.credentials.find(host: endpoint.name, repository: endpoint.repository) {
+        let readsFiles = configuration.credentialHelpers.contains(RegistriesFile.authFiles)
+        let finding =
+            readsFiles ? configuration.credentials.find(host: endpoint.name, repository: endpoint.repository) : .nothing
+        return switch finding {
         case .keptByHelper(let helper, _, true):
             "check that the name is right and that the login of \(endpoint.name), which"
                 + " docker-credential-\(printable(helper, limit: 60)) keeps, may \(right) it"
@@ -257,19 +260,4 @@ extension RegistryConfiguration {
         if let authority = authorities[origin.domain] { return .authority(authority) }
         return accepts(insecure: origin.domain) ? .anybody : .system
     }
-}
-
-/// Encodes everything but unreserved characters (RFC 3986 §2.3).
-func percentEncoded(_ text: String) -> String {
-    let hex = Array("0123456789ABCDEF".utf8)
-    var result: [UInt8] = []
-    for byte in text.utf8 {
-        switch byte {
-        case 48...57, 65...90, 97...122, UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "~"):
-            result.append(byte)
-        default:
-            result += [UInt8(ascii: "%"), hex[Int(byte >> 4)], hex[Int(byte & 15)]]
-        }
-    }
-    return String(decoding: result, as: UTF8.self)
 }

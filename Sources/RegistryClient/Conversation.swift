@@ -188,7 +188,7 @@ extension RegistryClient {
             response.status,
             headers: response.headers,
             body: body.map(registryMessage) ?? "",
-            at: origin.description,
+            at: transport.place(of: origin),
             for: errand
         )
         if error.failure.kind == .denied { error.failure.remedy = authenticator.remedy(for: endpoint) }

@@ -20,7 +20,7 @@ public enum Credential: Hashable, Sendable, CustomStringConvertible, CustomRefle
     public var customMirror: Swift.Mirror { Swift.Mirror(self, children: [:]) }
 }
 
-/// The credentials of Docker's `config.json` or of containers' `auth.json`.
+/// The credentials of Docker's `config.json`, of containers' `auth.json`, or of several such files.
 public struct CredentialFile: Hashable, Sendable {
     /// What is known about a registry.
     enum Finding: Hashable, Sendable {
@@ -35,42 +35,74 @@ public struct CredentialFile: Hashable, Sendable {
         case nothing
     }
 
-    private var credentials: [String: Credential] = [:]
-    private var helpers: [String: Helper] = [:]
-    /// The helper that is asked about every other registry.
-    private var store: String?
-
     private struct Helper: Hashable, Sendable {
         var name: String
         var server: String
     }
+
+    /// What one file says.
+    private struct Contents: Hashable, Sendable {
+        /// `credHelpers`.
+        var helpers: [String: Helper] = [:]
+        var credentials: [String: Credential] = [:]
+        /// The registries of which the file says that the store has them.
+        var kept: [String: Helper] = [:]
+        /// `credsStore`: the helper that is asked about every other registry.
+        var store: String?
+
+        /// - Parameter keys: the names of the place, the longest first.
+        func finding(_ keys: [String], host: String) -> Finding? {
+            for key in keys {
+                guard let helper = helpers[key] else { continue }
+                return .keptByHelper(name: helper.name, server: helper.server, isListed: true)
+            }
+            for key in keys {
+                if let credential = credentials[key] { return .credential(credential) }
+                guard let helper = kept[key] else { continue }
+                return .keptByHelper(name: helper.name, server: helper.server, isListed: true)
+            }
+            return store.map {
+                .keptByHelper(name: $0, server: CredentialFile.server(of: host), isListed: false)
+            }
+        }
+    }
+
+    /// In the order in which they count.
+    private var files: [Contents] = []
 
     /// Makes an empty one.
     public init() {}
 
     /// Adds or replaces the credential of a registry (`HOST[:PORT]`), or of a part of it (`HOST[:PORT]/PATH`).
     public mutating func set(_ credential: Credential, for key: String) {
-        credentials[Self.canonical(key)] = credential
+        if files.isEmpty { files.append(Contents()) }
+        files[0].credentials[Self.canonical(key)] = credential
     }
 
-    /// What is known for an image; the entry for the longest part of its name counts.
+    /// What is known for an image, best first, as docker and containers' tools look for it: file by file, in each the helper of
+    /// `credHelpers`, else the entry for the longest part of the name, else the store.
     ///
     /// - Parameters:
     ///   - host: as in image names: `docker.io`, `registry.example.com:5000`.
     ///   - repository: the path within the registry.
-    func find(host: String, repository: String) -> Finding {
-        var key = Self.canonical(host) + "/" + repository
-        while true {
-            if let credential = credentials[key] { return .credential(credential) }
-            if let helper = helpers[key] {
-                return .keptByHelper(name: helper.name, server: helper.server, isListed: true)
-            }
-            guard let slash = key.lastIndex(of: "/") else {
-                guard let store else { return .nothing }
-                return .keptByHelper(name: store, server: Self.server(of: host), isListed: false)
-            }
-            key = String(key[..<slash])
+    /// - Returns: what is asked in turn until one has something; nothing comes after a credential.
+    func findings(host: String, repository: String) -> [Finding] {
+        var keys = [Self.canonical(host) + "/" + repository]
+        while let slash = keys[keys.count - 1].lastIndex(of: "/") {
+            keys.append(String(keys[keys.count - 1][..<slash]))
         }
+        var result: [Finding] = []
+        for file in files {
+            guard let finding = file.finding(keys, host: host) else { continue }
+            result.append(finding)
+            if case .credential = finding { break }
+        }
+        return result
+    }
+
+    /// The first of the findings.
+    func find(host: String, repository: String) -> Finding {
+        findings(host: host, repository: repository).first ?? .nothing
     }
 
     /// Keys come as hosts, as URLs and, for Docker's own registry, under several names.
@@ -94,7 +126,7 @@ public struct CredentialFile: Hashable, Sendable {
     /// The helper that the file names for a registry, whether or not it has anything.
     func helper(for host: String) -> String? {
         let canonical = Self.canonical(host)
-        return helpers[canonical]?.name ?? store
+        return files.lazy.compactMap { $0.helpers[canonical]?.name ?? $0.kept[canonical]?.name ?? $0.store }.first
     }
 
     // MARK: - Reading
@@ -126,7 +158,7 @@ public struct CredentialFile: Hashable, Sendable {
                 remedy: "repair it, or move it away and log in again"
             )
         }
-        var result = CredentialFile()
+        var result = Contents()
         for (key, entry) in file.auths ?? [:] {
             let canonical = canonical(key)
             if let token = entry.identitytoken, !token.isEmpty {
@@ -137,14 +169,18 @@ public struct CredentialFile: Hashable, Sendable {
                 result.credentials[canonical] = .password(user: user, password: password)
             } else if let store = file.credsStore, !store.isEmpty {
                 // docker login leaves an empty entry behind when a store keeps the secret.
-                result.helpers[canonical] = Helper(name: store, server: key)
+                result.kept[canonical] = Helper(name: store, server: key)
             }
         }
         if let store = file.credsStore, !store.isEmpty { result.store = store }
-        for (key, helper) in file.credHelpers ?? [:] where result.credentials[canonical(key)] == nil {
+        for (key, helper) in file.credHelpers ?? [:] {
             result.helpers[canonical(key)] = Helper(name: helper, server: key)
         }
-        return result
+        return CredentialFile(files: [result])
+    }
+
+    private init(files: [Contents]) {
+        self.files = files
     }
 
     /// `base64(user:password)`; the password may hold colons, the user may not.
@@ -162,10 +198,8 @@ public struct CredentialFile: Hashable, Sendable {
         return .password(user: String(text[..<colon]), password: String(password))
     }
 
-    /// Takes what `other` knows and this one does not.
+    /// Adds what counts less than all that is there.
     mutating func add(_ other: CredentialFile) {
-        credentials.merge(other.credentials) { own, _ in own }
-        helpers.merge(other.helpers) { own, _ in own }
-        store = store ?? other.store
+        files += other.files
     }
 }

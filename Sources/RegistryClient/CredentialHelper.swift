@@ -95,13 +95,16 @@ struct CredentialHelper: Sendable {
         }
     }
 
-    private func run(_ verb: String, input: [UInt8]) async throws -> (isSuccess: Bool, output: [UInt8]) {
-        let isName =
-            !name.isEmpty && name.utf8.count <= 100
-            && name.utf8.allSatisfy {
+    /// Whether a text may be the end of a program's name: it is no path.
+    static func isName(_ text: String) -> Bool {
+        !text.isEmpty && text.utf8.count <= 100
+            && text.utf8.allSatisfy {
                 (48...57).contains($0) || (65...90).contains($0) || (97...122).contains($0) || "-_.".utf8.contains($0)
             }
-        guard isName else {
+    }
+
+    private func run(_ verb: String, input: [UInt8]) async throws -> (isSuccess: Bool, output: [UInt8]) {
+        guard Self.isName(name) else {
             throw Failure(
                 .invalidInput, "\"\(printable(name, limit: 60))\" is not the name of a credential helper",
                 remedy: "correct credsStore or credHelpers in config.json")
@@ -138,8 +141,9 @@ struct CredentialHelper: Sendable {
         } catch let error as SubprocessError where error.code == .executableNotFound {
             throw Failure(
                 .unavailable,
-                "there is no program \(program), which docker's config.json says keeps the logins",
-                remedy: "install it, or log in with a config.json without credsStore and credHelpers"
+                "there is no program \(program), which the configuration says keeps logins",
+                remedy: "install it, or take it out of config.json (credsStore, credHelpers) or of registries.conf"
+                    + " (credential-helpers)"
             )
         } catch is SubprocessError {
             // Its own text might quote what was written to it.

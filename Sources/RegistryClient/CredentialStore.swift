@@ -5,7 +5,8 @@ import OCI
 import Report
 import SystemPackage
 
-/// Where logins are kept: docker's `config.json` or containers' `auth.json`, and the credential helpers that it names.
+/// Where logins are kept: docker's `config.json` or containers' `auth.json`, and the credential helpers that it names; before or
+/// instead of them the helpers of containers' registries.conf.
 ///
 /// Only the entry concerned is changed; everything else in the file stays as it was written.
 public struct CredentialStore: Sendable {
@@ -19,25 +20,31 @@ public struct CredentialStore: Sendable {
 
     /// The file.
     public let file: FilePath
+    private let helpers: [String]
     private let environment: [String: String]?
     private let limit: Duration
 
     /// Names the file; it need not be there.
     ///
     /// - Parameters:
+    ///   - helpers: as in `RegistryConfiguration.credentialHelpers`.
     ///   - environment: of credential helpers; nil means that of this process.
     ///   - limit: how long a helper may take.
-    public init(file: FilePath, environment: [String: String]? = nil, limit: Duration = RegistryLimits().helper) {
+    public init(
+        file: FilePath, helpers: [String] = ["containers-auth.json"], environment: [String: String]? = nil,
+        limit: Duration = RegistryLimits().helper
+    ) {
         self.file = file
+        self.helpers = helpers.isEmpty ? [RegistriesFile.authFiles] : helpers
         self.environment = environment
         self.limit = limit
     }
 
-    /// The file that logins are written to: `$REGISTRY_AUTH_FILE`, else `$DOCKER_CONFIG/config.json`, else
-    /// `~/.docker/config.json`.
+    /// Where logins are written to: `$REGISTRY_AUTH_FILE`, else `$DOCKER_CONFIG/config.json`, else `~/.docker/config.json`, and
+    /// the `credential-helpers` of registries.conf.
     ///
-    /// - Throws: `Failure` of kind `usage` when there is no home folder.
-    public static func usual(environment: [String: String], home: FilePath?) throws -> CredentialStore {
+    /// - Throws: `Failure` of kind `usage` when there is no home folder, `InvalidText` for a bad registries.conf.
+    public static func usual(environment: [String: String], home: FilePath?) async throws -> CredentialStore {
         func named(_ variable: String) -> FilePath? {
             environment[variable].flatMap { $0.isEmpty ? nil : FilePath($0) }
         }
@@ -47,7 +54,10 @@ public struct CredentialStore: Sendable {
                 .usage, "there is no home folder to keep the login in",
                 remedy: "set HOME, DOCKER_CONFIG or REGISTRY_AUTH_FILE")
         }
-        return CredentialStore(file: file, environment: environment)
+        let helpers = try await BlockingPool.shared.run {
+            try RegistriesFile.find(environment: environment, home: home).credentialHelpers
+        }
+        return CredentialStore(file: file, helpers: helpers, environment: environment)
     }
 
     /// What image names call the registry that somebody means by `https://index.docker.io/v1/`, `docker.io` or `HOST:PORT`.
@@ -62,7 +72,8 @@ public struct CredentialStore: Sendable {
         }
     }
 
-    /// Keeps a login, in the helper that the file names for the registry, else in the file.
+    /// Keeps a login with the first of the helpers that takes it; where that is the file, in the helper that the file names for
+    /// the registry, else in the file.
     ///
     /// - Parameter host: as `host` gives it.
     /// - Throws: `Failure`; no text of it holds the secret.
@@ -71,10 +82,27 @@ public struct CredentialStore: Sendable {
         if case .password(let user, _) = credential, user.isEmpty || user.contains(":") {
             throw Failure(.usage, "a user's name has at least one character and no colon")
         }
+        var failures: [any Error] = []
+        for source in helpers {
+            do {
+                if source == RegistriesFile.authFiles { return try await saveInFile(credential, for: host) }
+                try await helper(named: source).store(credential, for: host)
+                return .helper(source)
+            } catch let failure as Failure {
+                failures.append(failure)
+            }
+        }
+        throw Failure.several("nobody keeps the login of \(host)", failures)
+    }
+
+    private func helper(named name: String) -> CredentialHelper {
+        CredentialHelper(name: name, environment: environment, limit: limit)
+    }
+
+    private func saveInFile(_ credential: Credential, for host: String) async throws -> Keeper {
         let server = CredentialFile.server(of: host)
         if let name = try await helper(for: host) {
-            try await CredentialHelper(name: name, environment: environment, limit: limit).store(
-                credential, for: server)
+            try await helper(named: name).store(credential, for: server)
             // An empty entry says that the store has it; what stood there in the clear goes.
             try await change { auths in
                 auths.remove { CredentialFile.canonical($0) == CredentialFile.canonical(host) }
@@ -97,16 +125,34 @@ public struct CredentialStore: Sendable {
         return .file(file)
     }
 
-    /// Forgets a login, in the file and in the helper that it names for the registry.
+    /// Forgets a login, with all helpers, in the file and in the helper that it names for the registry.
     ///
     /// - Returns: whether there was one to forget; of a helper that is not known, so it counts as one.
     @discardableResult
     public func remove(_ host: String) async throws -> Bool {
-        let helper = try await helper(for: host)
-        if let helper {
-            try await CredentialHelper(name: helper, environment: environment, limit: limit)
-                .erase(CredentialFile.server(of: host))
+        var wasThere = false
+        var failures: [any Error] = []
+        for source in helpers {
+            do {
+                if source == RegistriesFile.authFiles {
+                    if try await removeFromFile(host) { wasThere = true }
+                } else {
+                    try await helper(named: source).erase(host)
+                    wasThere = true
+                }
+            } catch let failure as Failure {
+                failures.append(failure)
+            }
         }
+        guard failures.isEmpty else {
+            throw Failure.several("the login of \(host) is not forgotten everywhere", failures)
+        }
+        return wasThere
+    }
+
+    private func removeFromFile(_ host: String) async throws -> Bool {
+        let helper = try await helper(for: host)
+        if let helper { try await self.helper(named: helper).erase(CredentialFile.server(of: host)) }
         let hadEntry = try await change { auths in
             let before = auths.members.count
             auths.remove { CredentialFile.canonical($0) == CredentialFile.canonical(host) }

@@ -46,6 +46,7 @@ public final class ImagePusher: Sendable {
     private let progress: any ProgressSink
     private let uploads: Limiter
     private let questions: Limiter
+    private let referrers: ReferrerLists
     /// Where this pusher has seen a blob: repositories by host and digest.
     private let known = Mutex<[String: [Digest: String]]>([:])
 
@@ -63,6 +64,7 @@ public final class ImagePusher: Sendable {
         self.progress = progress
         uploads = Limiter(width: concurrency)
         questions = Limiter(width: max(concurrency, 1) * 2)
+        referrers = ReferrerLists(client: client)
     }
 
     /// Pushes an image with everything that it refers to, and checks at the end that the name stands for it.
@@ -129,7 +131,10 @@ public final class ImagePusher: Sendable {
                     try await self.questions.run {
                         let errand = Errand.push("\(blob.digest) of \(push.reference.familiar)")
                         let has = try await self.client.hasBlob(blob, at: push.endpoint, errand: errand)
-                        if has { self.note(blob.digest, at: push.endpoint) }
+                        if has {
+                            self.note(blob.digest, at: push.endpoint)
+                            try await self.client.forgetUpload(of: blob, of: self.store, to: push.endpoint)
+                        }
                         return has ? blob : nil
                     }
                 }
@@ -178,15 +183,18 @@ public final class ImagePusher: Sendable {
 
     // MARK: - Documents
 
-    /// Puts a document under its digest, unless the repository has it.
+    /// Puts a document under its digest, unless the repository has it. Then, if it has a subject, it is seen to that the registry
+    /// lists it there: an earlier push may have ended between the two.
     private func put(_ item: PushPlan.Item, _ push: Push) async throws {
         let digest = item.descriptor.digest
         let errand = Errand.push("the manifest \(digest) of \(push.reference.familiar)")
         if try await client.digest(of: "\(digest)", item.descriptor, at: push.endpoint, errand: errand) == digest {
-            return push.count.have(item.descriptor.size, blobs: 0)
+            push.count.have(item.descriptor.size, blobs: 0)
+            return try await referrers.add(item, nil, at: push.endpoint, of: push.reference.familiar)
         }
-        try await client.put(item, as: "\(digest)", at: push.endpoint, errand: errand)
+        let reply = try await client.put(item, as: "\(digest)", at: push.endpoint, errand: errand)
         push.count.put(item.descriptor.size)
+        try await referrers.add(item, reply, at: push.endpoint, of: push.reference.familiar)
     }
 
     /// Puts the top under its name, and looks whether the name stands for it then.
@@ -195,10 +203,12 @@ public final class ImagePusher: Sendable {
         let digest = top.descriptor.digest
         let name = push.reference.tag ?? "\(digest)"
         if try await client.digest(of: name, top.descriptor, at: endpoint, errand: errand) == digest {
-            return push.count.have(top.descriptor.size, blobs: 0)
+            push.count.have(top.descriptor.size, blobs: 0)
+            return try await referrers.add(top, nil, at: endpoint, of: push.reference.familiar)
         }
-        try await client.put(top, as: name, at: endpoint, errand: errand)
+        let reply = try await client.put(top, as: name, at: endpoint, errand: errand)
         push.count.put(top.descriptor.size)
+        try await referrers.add(top, reply, at: endpoint, of: push.reference.familiar)
         let now = try await client.digest(of: name, top.descriptor, at: endpoint, errand: errand)
         guard now == digest else {
             throw Failure(
@@ -243,11 +253,14 @@ extension RegistryClient {
         }
     }
 
-    fileprivate func put(_ item: PushPlan.Item, as name: String, at endpoint: Endpoint, errand: Errand) async throws {
+    fileprivate func put(_ item: PushPlan.Item, as name: String, at endpoint: Endpoint, errand: Errand) async throws
+        -> Reply
+    {
         var ask = Ask(.PUT, path: "manifests/\(name)", accepted: [200, 201, 202, 204], errand: errand)
         ask.headers.add(name: "Content-Type", value: item.descriptor.mediaType)
         ask.body = .bytes(ByteBuffer(bytes: item.bytes))
         let reply = try await attempting { try await self.send(ask, to: endpoint) }
         try Self.check(reply, has: item.descriptor.digest, errand: errand)
+        return reply
     }
 }

@@ -19,6 +19,7 @@ extension RegistryClient {
     public func checkLogin(_ credential: Credential, at host: String) async throws -> LoginCheck {
         var configuration = configuration
         configuration.credentials = CredentialFile()
+        configuration.credentialHelpers = [RegistriesFile.authFiles]
         configuration.credentials.set(credential, for: host)
         let client = RegistryClient(configuration: configuration, progress: progress)
         do {

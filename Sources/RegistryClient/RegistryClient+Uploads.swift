@@ -23,6 +23,12 @@ extension RegistryClient {
         return reply.status == 200
     }
 
+    /// Deletes what an earlier push noted about a blob that the repository has by now.
+    func forgetUpload(of blob: Descriptor, of store: ImageStore, to endpoint: Endpoint) async throws {
+        guard blob.size >= configuration.limits.resumableSize else { return }
+        try await store.deleteNote(UploadNote.name(of: blob, at: endpoint))
+    }
+
     /// Brings a blob that a repository lacks there: from another repository of the registry, or else from the store.
     ///
     /// - Parameters:
@@ -44,8 +50,8 @@ extension RegistryClient {
             case .refused(let begun): session = begun
             }
         }
-        try await upload(blob, of: store, to: endpoint, session: session, errand: errand, progress: progress)
-        return .sent
+        return try await upload(
+            blob, of: store, to: endpoint, session: session, errand: errand, progress: progress)
     }
 
     // MARK: - Mounts
@@ -82,7 +88,8 @@ extension RegistryClient {
 
     // MARK: - Uploads
 
-    /// Sends a blob, going on where the registry has got to when the connection breaks.
+    /// Sends a blob, going on where the registry has got to when the connection breaks, or when an earlier push ended in the
+    /// middle of it.
     private func upload(
         _ blob: Descriptor,
         of store: ImageStore,
@@ -90,24 +97,23 @@ extension RegistryClient {
         session: UploadSession?,
         errand: Errand,
         progress: @escaping ByteProgress
-    ) async throws {
+    ) async throws -> Delivery {
         let reader = try await BlobReader(blob, in: store)
         let upload = Upload(reader, progress: progress)
         var session = session
+        // What is small is sent again sooner than it is asked for.
+        let isWorthNoting = blob.size >= configuration.limits.resumableSize
+        let note = isWorthNoting ? await UploadNote(of: blob, to: endpoint, in: store) : nil
+        if let begun = note?.begun {
+            if let unused = session { await drop(unused, at: endpoint, errand: errand) }
+            session = begun
+            upload.takeUp()
+        }
+        let delivery: Delivery
         do {
-            try await attempting {
+            delivery = try await attempting {
                 do {
-                    if let known = session {
-                        session = try await self.look(known, upload, at: endpoint, errand: errand)
-                    }
-                    var current: UploadSession
-                    if let session {
-                        current = session
-                    } else {
-                        current = try await self.begin(at: endpoint, errand: errand)
-                        session = current
-                    }
-                    try await self.send(upload, &current, noting: { session = $0 }, to: endpoint, errand: errand)
+                    return try await self.attempt(upload, &session, note, to: endpoint, errand: errand)
                 } catch var error as AttemptError {
                     error = self.judge(error, upload, of: &session, at: endpoint)
                     throw error
@@ -115,9 +121,58 @@ extension RegistryClient {
             }
         } catch {
             upload.show(0)
+            note?.close(keeping: session != nil)
             throw error
         }
-        upload.show(blob.size)
+        note?.close(keeping: false)
+        if delivery == .sent { upload.show(blob.size) }
+        return delivery
+    }
+
+    /// One attempt to bring the blob, or its rest, there.
+    private func attempt(
+        _ upload: Upload,
+        _ session: inout UploadSession?,
+        _ note: UploadNote?,
+        to endpoint: Endpoint,
+        errand: Errand
+    ) async throws -> Delivery {
+        if let known = session {
+            let isTakenUp = upload.isTakenUp
+            do {
+                session = try await look(known, upload, at: endpoint, errand: errand)
+            } catch let error where isTakenUp && Self.isFinal(error, for: known) {
+                session = nil
+            }
+            if session == nil, isTakenUp {
+                upload.beginAnew()
+                // Perhaps it is forgotten because the earlier push had brought all of it.
+                if try await hasBlob(upload.reader.blob, at: endpoint, errand: errand) { return .present }
+            }
+        }
+        var current: UploadSession
+        if let session {
+            current = session
+        } else {
+            current = try await begin(at: endpoint, errand: errand)
+            session = current
+        }
+        await note?.keep(current)
+        try await send(upload, &current, to: endpoint, errand: errand) { now in
+            session = now
+            await note?.keep(now)
+        }
+        return .sent
+    }
+
+    /// Whether an error tells that an earlier push's upload is of no use any more. A registry that is out of reach may be back soon;
+    /// whom it had named as the place for the bytes may be gone for good.
+    private static func isFinal(_ error: any Error, for session: UploadSession) -> Bool {
+        switch error {
+        case let error as AttemptError: error.retry == .never || Origin(session.url) != session.registry
+        case is Failure: true
+        default: false
+        }
     }
 
     private func begin(at endpoint: Endpoint, errand: Errand) async throws -> UploadSession {
@@ -144,9 +199,9 @@ extension RegistryClient {
     private func send(
         _ upload: Upload,
         _ session: inout UploadSession,
-        noting: (UploadSession) -> Void,
         to endpoint: Endpoint,
-        errand: Errand
+        errand: Errand,
+        noting: (UploadSession) async -> Void
     ) async throws {
         let blob = upload.reader.blob
         let chunk = max(configuration.limits.chunkSize, session.smallestChunk, 1)
@@ -155,7 +210,7 @@ extension RegistryClient {
             while session.offset < blob.size {
                 let count = min(chunk, blob.size - session.offset)
                 try await patch(upload, &session, count: count, to: endpoint, errand: errand)
-                noting(session)
+                await noting(session)
             }
         }
         var ask = Ask(
@@ -219,7 +274,7 @@ extension RegistryClient {
         upload.reached(taken)
     }
 
-    /// After a failure, asks how far the registry has got.
+    /// After a failure, or the end of an earlier push, asks how far the registry has got.
     ///
     /// - Returns: nil when it has forgotten the upload, so that another one must be begun.
     private func look(_ session: UploadSession, _ upload: Upload, at endpoint: Endpoint, errand: Errand) async throws
@@ -232,7 +287,12 @@ extension RegistryClient {
         // Whatever a registry answers that cannot say: a new upload is always possible.
         let statuses: Set<UInt> = [200, 202, 204, 400, 403, 404, 405, 409, 410, 416, 501]
         let ask = Ask(.GET, .address(session.url, registry: session.registry), accepted: statuses, errand: errand)
-        let reply = try await send(ask, to: endpoint)
+        var reply = try await send(ask, to: endpoint)
+        // Until it notices that the client of before has gone, it holds the upload for that one.
+        for round in 1..<max(configuration.limits.attempts, 2) where reply.status == 409 {
+            try await Task.sleep(for: configuration.limits.delay(after: round, wish: nil))
+            reply = try await send(ask, to: endpoint)
+        }
         guard [200, 202, 204].contains(reply.status), let offset = UploadSession.offset(reply.headers),
             offset <= upload.reader.blob.size
         else {
@@ -244,6 +304,7 @@ extension RegistryClient {
         }
         session.offset = offset
         upload.show(offset)
+        upload.found(offset)
         return session
     }
 
@@ -265,6 +326,12 @@ extension RegistryClient {
             // The registry has forgotten the upload.
             session = nil
             error.retry = .later(nil)
+        } else if status == 400, upload.isTakenUp {
+            // What the earlier push sent and our rest make no whole.
+            upload.beginAnew()
+            session = nil
+            error.retry = .later(.zero)
+            error.gotOn = true
         } else if status == 416 || status == 409 {
             // We disagree on how far it is, or an earlier request of ours still holds it: the next attempt asks.
             error.retry = .later(nil)

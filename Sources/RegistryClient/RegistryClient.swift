@@ -46,7 +46,8 @@ public final class RegistryClient: Sendable {
         self.configuration = configuration
         self.progress = progress
         transport = Transport(
-            limits: configuration.limits, trustFile: configuration.trustFile, certificates: configuration.certificates)
+            limits: configuration.limits, trustFile: configuration.trustFile, certificates: configuration.certificates,
+            proxies: configuration.proxies)
         authenticator = Authenticator(configuration: configuration, transport: transport, progress: progress)
     }
 

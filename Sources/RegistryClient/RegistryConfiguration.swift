@@ -11,12 +11,17 @@ public struct RegistryConfiguration: Sendable {
     public var registries: [RegistryRule] = []
     /// Who we are.
     public var credentials = CredentialFile()
+    /// Who is asked who we are, in this order: programs `docker-credential-NAME`, and `containers-auth.json`, which stands for
+    /// `credentials` (`credential-helpers` of containers-registries.conf(5)).
+    public var credentialHelpers = ["containers-auth.json"]
     /// Certificates (PEM) by `HOST:PORT`; for such a host they alone are trusted.
     public var authorities: [String: String] = [:]
     /// Hosts (`HOST[:PORT]`) where http, and https without verification, are accepted.
     public var insecureHosts: Set<String> = []
     /// The certificates that `certs.d` has for hosts, by `HOST[:PORT]`.
     public var certificates: [String: HostCertificates] = [:]
+    /// Which requests go through a proxy.
+    public var proxies = ProxyRules()
     /// The environment of credential helpers; nil means that of this process.
     public var helperEnvironment: [String: String]?
     /// A bundle of certificates to trust instead of the system's, from `SSL_CERT_FILE`.
@@ -34,16 +39,20 @@ public struct RegistryConfiguration: Sendable {
     /// `~/.config/containers/registries.conf`, else `/etc/containers/registries.conf`, with the `.conf` files of the folder
     /// `registries.conf.d` beside the last two. Files that are not there are fine, unless a variable names them.
     ///
-    /// Certificates come from the folders `HOST[:PORT]` below `certs.d` of containers and of docker.
+    /// Certificates come from the folders `HOST[:PORT]` below `certs.d` of containers and of docker, proxies from `HTTPS_PROXY`,
+    /// `HTTP_PROXY` and `NO_PROXY`.
     ///
     /// - Throws: `InvalidText` for a bad registries.conf, `Failure` for a bad or unreadable credentials file.
     public static func load(environment: [String: String], home: FilePath?) async throws -> RegistryConfiguration {
         try await BlockingPool.shared.run {
             var configuration = RegistryConfiguration()
-            configuration.registries = try readRules(environment: environment, home: home)
+            let registries = try RegistriesFile.find(environment: environment, home: home)
+            configuration.registries = registries.rules
+            if !registries.credentialHelpers.isEmpty { configuration.credentialHelpers = registries.credentialHelpers }
             configuration.credentials = try readCredentials(environment: environment, home: home)
             configuration.certificates = try HostCertificates.find(in: Self.certificateFolders(home: home))
             configuration.helperEnvironment = environment
+            configuration.proxies = ProxyRules(environment: environment)
             if let file = environment["SSL_CERT_FILE"], !file.isEmpty { configuration.trustFile = FilePath(file) }
             return configuration
         }
@@ -53,32 +62,6 @@ public struct RegistryConfiguration: Sendable {
     static func certificateFolders(home: FilePath?) -> [FilePath] {
         [home?.appending(".config/containers/certs.d"), "/etc/containers/certs.d", "/etc/docker/certs.d"]
             .compactMap(\.self)
-    }
-
-    private static func readRules(environment: [String: String], home: FilePath?) throws -> [RegistryRule] {
-        if let named = environment["CONTAINERS_REGISTRIES_CONF"], !named.isEmpty {
-            return try rules(in: FilePath(named)) ?? []
-        }
-        let folders = [home?.appending(".config/containers"), FilePath("/etc/containers")].compactMap(\.self)
-        for folder in folders {
-            let main = try existing(folder.appending("registries.conf")).flatMap { try rules(in: $0) }
-            let extra = folder.appending("registries.conf.d")
-            let names = Folder.exists(extra) ? try Folder.names(in: extra).filter { $0.hasSuffix(".conf") } : []
-            guard main != nil || !names.isEmpty else { continue }
-            var result = main ?? []
-            for name in names {
-                let later = try rules(in: extra.appending(name)) ?? []
-                result.removeAll { old in later.contains { $0.prefix == old.prefix } }
-                result += later
-            }
-            return result
-        }
-        return []
-    }
-
-    private static func rules(in path: FilePath) throws -> [RegistryRule]? {
-        let bytes = try readFile(path, limit: 1 << 20)
-        return try RegistryRule.parse(String(decoding: bytes, as: UTF8.self), file: path.string)
     }
 
     private static func readCredentials(environment: [String: String], home: FilePath?) throws -> CredentialFile {

@@ -43,15 +43,18 @@ final class Transport: Sendable {
         var domain: String?
     }
 
-    private let client: HTTPClient
+    private let clients: HTTPClients
+    private let proxies: ProxyRules
     private let limits: RegistryLimits
     private let trustFile: FilePath?
     private let certificates: [String: HostCertificates]
     private let tls = Mutex<[Peer: TLSConfiguration]>([:])
-    private let isClosed = Mutex(false)
 
-    init(limits: RegistryLimits, trustFile: FilePath?, certificates: [String: HostCertificates]) {
+    init(
+        limits: RegistryLimits, trustFile: FilePath?, certificates: [String: HostCertificates], proxies: ProxyRules
+    ) {
         self.limits = limits
+        self.proxies = proxies
         self.trustFile = trustFile
         self.certificates = certificates
         var configuration = HTTPClient.Configuration()
@@ -63,23 +66,24 @@ final class Transport: Sendable {
         // How much goes on at once is for the callers to say; waiting in the pool would count as waiting for the registry.
         configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 128
         configuration.connectionPool.idleTimeout = .seconds(15)
-        client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
-    }
-
-    deinit {
-        guard !isClosed.withLock({ $0 }) else { return }
-        let client = client
-        Task.detached { try await client.shutdown() }
+        clients = HTTPClients(configuration)
     }
 
     /// Closes all connections.
     func close() async {
-        let isFirst = isClosed.withLock { isClosed in
-            defer { isClosed = true }
-            return !isClosed
-        }
-        // Whatever a closing connection has to complain about, nobody waits for it any more.
-        if isFirst { try? await client.shutdown() }
+        await clients.close()
+    }
+
+    /// The origin as messages name it, with the proxy that is asked in its stead.
+    func place(of origin: Origin) -> String {
+        // A proxy that cannot be made out is told of where it is needed.
+        guard let proxy = try? proxies.proxy(for: origin) else { return origin.description }
+        return "\(origin), through the proxy \(proxy)"
+    }
+
+    private func way(to origin: Origin?) throws -> Way {
+        guard let origin, let proxy = try proxies.proxy(for: origin) else { return .direct }
+        return origin.scheme == "http" && proxy.kind == .http ? .forward(proxy) : .tunnel(proxy)
     }
 
     /// Sends a request and waits for the head of the reply.
@@ -87,38 +91,58 @@ final class Transport: Sendable {
     /// - Throws: `AttemptError`, or `CancellationError`.
     func send(_ request: Request, for errand: Errand) async throws -> HTTPClientResponse {
         let origin = Origin(request.url)
-        let place = origin?.description ?? printable(request.url, limit: 200)
+        let place = origin.map { self.place(of: $0) } ?? printable(request.url, limit: 200)
+        var way = Way.direct
         do {
+            way = try self.way(to: origin)
             var outgoing = HTTPClientRequest(url: request.url)
             outgoing.method = request.method
             outgoing.headers = request.headers
             outgoing.headers.replaceOrAdd(name: "User-Agent", value: "sealer")
-            outgoing.tlsConfiguration = try await configuration(for: request.trust, at: origin)
+            if case .forward(let proxy) = way, let origin {
+                outgoing.headers.replaceOrAdd(name: "Host", value: origin.domain)
+                outgoing.url = Self.address(request.url, at: proxy)
+            } else {
+                outgoing.tlsConfiguration = try await configuration(for: request.trust, at: origin)
+            }
+            let client = try clients[way]
+            let response: HTTPClientResponse
             switch request.body {
-            case nil: return try await client.execute(outgoing, timeout: .init(limits.head))
+            case nil: response = try await client.execute(outgoing, timeout: .init(limits.head))
             case .bytes(let bytes):
                 outgoing.body = .bytes(bytes)
-                return try await client.execute(outgoing, timeout: .init(limits.head))
+                response = try await client.execute(outgoing, timeout: .init(limits.head))
             case .file(let slice):
                 outgoing.body = .stream(slice, length: .known(slice.length))
-                return try await upload(outgoing, slice.meter, to: place, for: errand)
+                response = try await upload(outgoing, by: client, slice.meter, to: place, for: errand)
             }
+            if case .forward = way, response.status == .proxyAuthenticationRequired {
+                throw HTTPClientError.proxyAuthenticationRequired
+            }
+            return response
         } catch {
             try Task.checkCancellation()
-            throw AttemptError.connection(error, at: place, for: errand)
+            throw AttemptError.connection(error, at: place, through: way.proxy, for: errand)
         }
+    }
+
+    /// The address whose host is the proxy and whose path is the wanted one; the wanted host goes into the request later.
+    private static func address(_ url: String, at proxy: Proxy) -> String {
+        let rest = url.dropFirst("http://".count).drop { !"/?#".contains($0) }
+        return "http://\(proxy.authority)\(rest)"
     }
 
     /// Sends a large body; what is bounded is not the whole, but each time that nothing goes on.
     private func upload(
         _ request: HTTPClientRequest,
+        by client: HTTPClient,
         _ meter: UploadMeter,
         to place: String,
         for errand: Errand
     ) async throws -> HTTPClientResponse {
         let limits = limits
         return try await withThrowingTaskGroup(of: HTTPClientResponse.self) { group in
-            group.addTask { [client] in try await client.execute(request, deadline: .distantFuture) }
+            group.addTask { try await client.execute(request, deadline: .distantFuture) }
             group.addTask {
                 while true {
                     if let waited = meter.stalled(limits) {

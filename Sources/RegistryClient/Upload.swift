@@ -10,6 +10,7 @@ final class Upload: Sendable {
         var seen: Int64 = 0
         var hasBegun = false
         var isChunked = false
+        var isTakenUp = false
     }
 
     let reader: BlobReader
@@ -25,6 +26,37 @@ final class Upload: Sendable {
     var hasBegun: Bool {
         get { state.withLock { $0.hasBegun } }
         set { state.withLock { $0.hasBegun = newValue } }
+    }
+
+    /// Whether an earlier push began it, and nothing of it was found wrong yet.
+    var isTakenUp: Bool { state.withLock { $0.isTakenUp } }
+
+    /// Goes on with what an earlier push began.
+    func takeUp() {
+        state.withLock { state in
+            state.isTakenUp = true
+            state.hasBegun = true
+        }
+    }
+
+    /// What an earlier push sent does not count any more.
+    func beginAnew() {
+        state.withLock { state in
+            state.isTakenUp = false
+            state.hasBegun = false
+            state.highest = 0
+            state.seen = 0
+        }
+        show(0)
+    }
+
+    /// Notes that so many bytes of an earlier push are there; they are nothing that this one got on by.
+    func found(_ count: Int64) {
+        state.withLock { state in
+            guard state.isTakenUp else { return }
+            state.highest = max(state.highest, count)
+            state.seen = max(state.seen, count)
+        }
     }
 
     /// A part as a body; what the network takes of it is shown.

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import NIOHTTP1
+import OCI
 import Report
 
 /// An upload that a registry has begun to take (OCI distribution specification 1.1, "Pushing blobs").

@@ -1,5 +1,4 @@
 import FoundationEssentials
-import LinuxSystem
 import NIOHTTP1
 import Report
 import SystemPackage
@@ -7,16 +6,18 @@ import SystemPackage
 /// Finds out who a request comes from.
 struct AccessControl: Sendable {
     private let rules: AccessRules
-    private let passwords: PasswordCheck?
+    private let accounts: AccountsFile?
 
     /// Reads the accounts.
     ///
+    /// - Parameter report: is told when the file of accounts changes into something that cannot be read.
     /// - Throws: `Failure` of kind `invalidInput` when the file has a line that is not good, or lacks an account that the rules
     ///   name, and `usage` for rules that contradict each other.
-    init(_ rules: AccessRules, isWritable: Bool) async throws {
+    init(_ rules: AccessRules, isWritable: Bool, report: @escaping @Sendable (Failure) -> Void = { _ in }) async throws
+    {
         self.rules = rules
         guard let path = rules.htpasswd else {
-            passwords = nil
+            accounts = nil
             guard rules.pushers.isEmpty, rules.confined.isEmpty else {
                 throw Failure(.usage, "accounts have rights, but there is no file of accounts")
             }
@@ -32,24 +33,28 @@ struct AccessControl: Sendable {
         guard !rules.allowsAnonymousPush else {
             throw Failure(.usage, "everybody may push, but there is a file of accounts", at: path.string)
         }
-        let file = try await BlockingPool.shared.run { try PasswordFile(path) }
-        for name in rules.pushers.union(rules.confined.keys).sorted() where file.hashes[name] == nil {
+        let accounts = try await AccountsFile(path, rules, report: report)
+        // Only now: an account that goes later loses its rights with its password.
+        for name in rules.pushers.union(rules.confined.keys).sorted() where !accounts.passwords.knows(name) {
             throw Failure(.invalidInput, "there is no account \(name), which has rights", at: path.string)
         }
-        passwords = PasswordCheck(
-            file, rememberedFor: rules.rememberedFor, concurrentChecks: rules.concurrentChecks)
+        self.accounts = accounts
     }
+
+    /// Whether older accounts are in force than the file should have; nil without accounts.
+    var isStale: Bool? { accounts?.isBroken }
 
     /// The account of a request; nil when it brings no name and password, or wrong ones.
     ///
     /// - Throws: `RegistryError` when too many passwords wait for their check.
     func account(of headers: HTTPHeaders) async throws -> Account? {
-        guard let passwords else {
+        guard let accounts else {
             return Account(name: nil, mayPush: rules.allowsAnonymousPush, repositories: nil)
         }
+        await accounts.refresh()
         let fields = headers["authorization"]
         guard fields.count == 1, let field = fields.first, let (name, password) = Self.credentials(field),
-            try await passwords.isRight(password, of: name)
+            try await accounts.passwords.isRight(password, of: name)
         else { return nil }
         return Account(name: name, mayPush: rules.pushers.contains(name), repositories: rules.confined[name])
     }

@@ -11,6 +11,9 @@ public struct AccessRules: Sendable, Hashable {
     /// The accounts that see only some repositories: full names, or beginnings of them up to a slash
     /// (`docker.io/team` is also `docker.io/team/tool`). Accounts that are not named here see all.
     public var confined: [String: Set<String>] = [:]
+    /// How often the file is looked at for changes; a change younger than this is left alone, because somebody may still be
+    /// writing it.
+    public var rereadAfter: Duration = .seconds(1)
     /// How long a password that was right is not checked again.
     public var rememberedFor: Duration = .seconds(300)
     /// How many passwords are checked at once; each keeps a core busy for a tenth of a second or so.
@@ -30,9 +33,9 @@ struct Account: Hashable, Sendable {
 
     var isConfined: Bool { repositories != nil }
 
+    /// What is there for the account.
+    var scope: RepositoryScope { repositories.map { RepositoryScope($0) } ?? .all }
+
     /// Whether the account sees the repository of that full name.
-    func sees(_ repository: String) -> Bool {
-        guard let repositories else { return true }
-        return repositories.contains { repository == $0 || repository.hasPrefix($0.hasSuffix("/") ? $0 : $0 + "/") }
-    }
+    func sees(_ repository: String) -> Bool { scope.contains(repository) }
 }

@@ -20,20 +20,15 @@ struct BlobSender {
     /// - Returns: how many bytes were sent, also when it threw through `sent`.
     func sendDirectly(_ file: SystemPackage.FileDescriptor, _ range: Range<Int64>, sent: (Int64) -> Void) async throws {
         let handle = NIOFileHandle(_deprecatedTakingOwnershipOfDescriptor: file.rawValue)
+        let sending = FileSending(handle, range, to: channel, chunkSize: chunkSize, limit: limit)
         do {
-            var position = range.lowerBound
-            while position < range.upperBound {
-                let end = min(position + chunkSize, range.upperBound)
-                let region = FileRegion(fileHandle: handle, readerIndex: Int(position), endIndex: Int(end))
-                // Awaited, although the channel would queue it: the file may only be closed when the bytes are out.
-                try await write(.body(.fileRegion(region)))
-                sent(end - position)
-                position = end
-            }
+            try await sending.run()
         } catch {
+            sent(sending.sent)
             try handle.close()
             throw error
         }
+        sent(sending.sent)
         try handle.close()
     }
 

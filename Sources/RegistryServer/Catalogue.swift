@@ -58,13 +58,13 @@ struct Catalogue: Sendable {
         }
     }
 
-    /// The repositories that a request may mean, the likeliest first.
+    /// The repositories that a request may mean, the likeliest first; empty when it means none of the scope.
     ///
     /// - Throws: `Failure` of kind `notFound` when only the path is given, and several registries have it.
-    func candidates(path: String, namespace: String?) throws -> [String] {
+    func candidates(path: String, namespace: String?, scope: RepositoryScope) throws -> [String] {
         if let namespace {
             let domain = ["registry-1.docker.io", "index.docker.io"].contains(namespace) ? "docker.io" : namespace
-            return ["\(domain)/\(path)"]
+            return ["\(domain)/\(path)"].filter(scope.contains)
         }
         var result: [String] = []
         let first = path.prefix { $0 != "/" }
@@ -73,16 +73,14 @@ struct Catalogue: Sendable {
         }
         result.append("docker.io/\(path)")
         if !path.contains("/") { result.append("docker.io/library/\(path)") }
+        result = result.filter(scope.contains)
         if result.contains(where: { tags[$0] != nil }) { return result }
-        let others = (domains[path] ?? []).sorted()
+        let others = (domains[path] ?? []).sorted().map { "\($0)/\(path)" }.filter(scope.contains)
         guard others.count < 2 else {
             throw Failure(
-                .notFound,
-                "several registries have \(path): ask for one of "
-                    + others.map { "\($0)/\(path)" }.joined(separator: ", ")
-            )
+                .notFound, "several registries have \(path): ask for one of \(others.joined(separator: ", "))")
         }
-        return result + others.map { "\($0)/\(path)" }
+        return result + others
     }
 
     /// Whether the content belongs to that repository, as part of an image of its own or as a member of a ClusterImage.
@@ -199,34 +197,5 @@ struct CatalogueImage: Sendable {
     ) async throws -> [ClusterImageConfig.ContainedImage] {
         guard try await store.size(of: config.digest) == config.size else { return [] }
         return try await store.json(ImageConfig.self, config).sealer?.images ?? []
-    }
-}
-
-/// The members of a document that make it a referrer (OCI image specification 1.1, `subject`).
-struct ReferrerFields: Decodable, Sendable {
-    struct Config: Decodable {
-        var mediaType: String
-    }
-
-    var subject: Descriptor?
-    var artifactType: String?
-    var config: Config?
-    var annotations: [String: String]?
-
-    /// Reads them; nil when they are not what they should be.
-    init?(_ bytes: Data) {
-        guard let fields = try? JSONDecoder().decode(Self.self, from: bytes) else { return nil }
-        self = fields
-    }
-
-    /// The entry of a list of referrers.
-    func entry(for document: Descriptor) -> Descriptor {
-        Descriptor(
-            mediaType: document.mediaType,
-            digest: document.digest,
-            size: document.size,
-            annotations: annotations,
-            artifactType: artifactType ?? config?.mediaType
-        )
     }
 }

@@ -35,12 +35,12 @@ public struct DistributionTree: RegistryContent {
     }
 
     /// A manifest that the repository has, by a tag's link or by its own.
-    public func manifest(repository: String, namespace: String?, reference: ManifestName) async throws
-        -> ServedDocument?
-    {
+    public func manifest(
+        repository: String, namespace: String?, reference: ManifestName, scope: RepositoryScope
+    ) async throws -> ServedDocument? {
         let tree = tree
         return try await BlockingPool.shared.run {
-            guard let name = try Self.existing(repository, namespace, in: tree) else { return nil }
+            guard let name = try Self.existing(repository, namespace, scope, in: tree) else { return nil }
             let manifests = Self.folder(of: name) + ["_manifests"]
             let digest: Digest? =
                 switch reference {
@@ -55,7 +55,7 @@ public struct DistributionTree: RegistryContent {
             guard Digest.of(data, digest.algorithm) == digest else {
                 throw Failure(.integrity, "the manifest \(digest) was changed or cut off", at: tree.root.string)
             }
-            guard let type = Self.mediaType(of: data) else { return nil }
+            guard let type = Document.mediaType(of: data) else { return nil }
             return ServedDocument(
                 descriptor: Descriptor(mediaType: type, digest: digest, size: Int64(data.count)), bytes: data)
         }
@@ -103,9 +103,10 @@ public struct DistributionTree: RegistryContent {
     }
 
     /// The path with the namespace before it if there is such a repository, else as it is.
-    public func fullName(repository: String, namespace: String?) async throws -> String {
+    public func fullName(repository: String, namespace: String?, scope: RepositoryScope) async throws -> String? {
         let tree = tree
-        return try await BlockingPool.shared.run { try Self.existing(repository, namespace, in: tree) } ?? repository
+        return try await BlockingPool.shared.run { try Self.existing(repository, namespace, scope, in: tree) }
+            ?? (scope.contains(repository) ? repository : nil)
     }
 
     /// Whether the repository has a link to the blob or manifest.
@@ -132,10 +133,12 @@ public struct DistributionTree: RegistryContent {
         ["blobs", digest.algorithm.rawValue, String(digest.hex.prefix(2)), digest.hex, "data"]
     }
 
-    private static func existing(_ path: String, _ namespace: String?, in tree: TreeFolder) throws -> String? {
+    private static func existing(
+        _ path: String, _ namespace: String?, _ scope: RepositoryScope, in tree: TreeFolder
+    ) throws -> String? {
         let names =
             (namespace.map { ["\($0)/\(path)"] } ?? []) + [path] + (path.contains("/") ? [] : ["library/\(path)"])
-        return try names.first { try tree.names(folder(of: $0) + ["_manifests"]) != nil }
+        return try names.first { try scope.contains($0) && tree.names(folder(of: $0) + ["_manifests"]) != nil }
     }
 
     /// The digest that a link file holds; nil when there is none, or no digest in it.
@@ -143,18 +146,5 @@ public struct DistributionTree: RegistryContent {
         guard let bytes = try tree.bytes(components, limit: 4096) else { return nil }
         let text = String(decoding: bytes, as: UTF8.self).filter { !$0.isWhitespace }
         return try? Digest(text)
-    }
-
-    /// What the document says it is, or looks like; nil for what we do not serve (Docker's schema 1).
-    private static func mediaType(of bytes: Data) -> String? {
-        struct Shape: Decodable {
-            struct Anything: Decodable { init(from decoder: any Decoder) {} }
-            var mediaType: String?
-            var manifests: [Anything]?
-            var layers: [Anything]?
-        }
-        guard let shape = try? JSONDecoder().decode(Shape.self, from: bytes) else { return nil }
-        let type = shape.mediaType ?? (shape.manifests != nil ? MediaType.index : MediaType.manifest)
-        return (try? Document(bytes, mediaType: type)) == nil ? nil : type
     }
 }

@@ -45,7 +45,9 @@ final class Metrics: Sendable {
     }
 
     /// All counters as text.
-    func text(connections: Int, uploads: Int) -> String {
+    ///
+    /// - Parameter staleAccounts: whether older accounts are in force than the file should have; nil without accounts.
+    func text(connections: Int, uploads: Int, staleAccounts: Bool? = nil) -> String {
         let state = state.withLock { $0 }
         var lines: [String] = []
         func metric(_ name: String, _ type: String, _ help: String, _ values: [String]) {
@@ -61,6 +63,12 @@ final class Metrics: Sendable {
         metric("sent_bytes_total", "counter", "Bytes of replies' bodies.", [" \(state.sent)"])
         metric("open_connections", "gauge", "Connections that are open.", [" \(connections)"])
         metric("open_uploads", "gauge", "Uploads that are open.", [" \(uploads)"])
+        if let staleAccounts {
+            metric(
+                "accounts_stale", "gauge",
+                "1 when the file of accounts has changed and cannot be read, so that older accounts are in force.",
+                [" \(staleAccounts ? 1 : 0)"])
+        }
         var total: UInt64 = 0
         var values: [String] = []
         for (bound, count) in zip(Self.bounds, state.buckets) {

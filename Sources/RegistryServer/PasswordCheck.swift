@@ -10,6 +10,7 @@ import Synchronization
 /// Compares passwords with their hashes: few at once, and not again and again for the same one.
 final class PasswordCheck: Sendable {
     private struct State {
+        var hashes: [String: String]
         /// What proves that a password was right, and until when that counts.
         var remembered: [String: (proof: Digest, until: ContinuousClock.Instant)] = [:]
         var waiting = 0
@@ -20,15 +21,14 @@ final class PasswordCheck: Sendable {
     /// More than that wait for no check: they are sent away.
     private static let waitingLimit = 64
 
-    private let hashes: [String: String]
     private let rememberedFor: Duration
     private let pool: BlockingPool
     /// Known to this process only, so that what is remembered says nothing about a password.
     private let key: Data
-    private let state = Mutex(State())
+    private let state: Mutex<State>
 
     init(_ file: PasswordFile, rememberedFor: Duration, concurrentChecks: Int) {
-        hashes = file.hashes
+        state = Mutex(State(hashes: file.hashes))
         self.rememberedFor = rememberedFor
         pool = BlockingPool(width: max(concurrentChecks, 1))
         var random = SystemRandomNumberGenerator()
@@ -36,7 +36,16 @@ final class PasswordCheck: Sendable {
     }
 
     /// Whether there is an account of that name.
-    func knows(_ name: String) -> Bool { hashes[name] != nil }
+    func knows(_ name: String) -> Bool { state.withLock { $0.hashes[name] != nil } }
+
+    /// Takes other accounts. Passwords are remembered on for those that stay as they are.
+    func replace(_ file: PasswordFile) {
+        state.withLock { state in
+            let old = state.hashes
+            state.hashes = file.hashes
+            state.remembered = state.remembered.filter { old[$0.key] == file.hashes[$0.key] }
+        }
+    }
 
     /// How many accounts have a password remembered.
     var rememberedCount: Int { state.withLock { $0.remembered.count } }
@@ -61,11 +70,16 @@ final class PasswordCheck: Sendable {
         guard !isKnown else { return true }
         defer { state.withLock { $0.waiting -= 1 } }
         // A name that is not there costs as much as one that is, so that nobody finds out names by the clock.
-        let hash = hashes[name]
-        guard let compared = hash ?? hashes.values.first else { return false }
+        let (hash, other) = state.withLock { ($0.hashes[name], $0.hashes.values.first) }
+        guard let compared = hash ?? other else { return false }
         let isRight = try await pool.run { Self.matches(password, compared) } && hash != nil
-        if isRight { state.withLock { $0.remembered[name] = (proof, .now + rememberedFor) } }
-        return isRight
+        guard isRight else { return false }
+        return state.withLock { state in
+            // The account may have changed meanwhile.
+            guard state.hashes[name] == compared else { return false }
+            state.remembered[name] = (proof, .now + rememberedFor)
+            return true
+        }
     }
 
     private func proof(of password: String, name: String) -> Digest {

@@ -47,8 +47,8 @@ struct Push {
     private func canMount(_ digest: Digest, _ from: String?, _ namespace: String?) async throws -> Bool {
         guard let from else { return !account.isConfined }
         do {
-            let source = try await content.fullName(repository: from, namespace: namespace)
-            guard account.sees(source) else { return false }
+            let source = try await content.fullName(repository: from, namespace: namespace, scope: account.scope)
+            guard let source else { return false }
             return try await content.holds(digest, repository: source)
         } catch let failure as Failure where failure.kind == .notFound {
             return false
@@ -165,13 +165,24 @@ struct Push {
         throw RegistryError.blobTooLarge
     }
 
-    /// Passes the body on, piece by piece, as fast as it is written.
+    /// Passes the body on, piece by piece, as fast as it is written: while one piece is hashed and written, the next one comes.
     private func receive(into upload: any BlobUpload) async throws {
-        while let bytes = try await body.next(atLeast: responder.chunkSize) {
+        // Two at a time are in memory.
+        let size = max(responder.chunkSize / 2, 1)
+        var piece = try await body.next(atLeast: size)
+        while let bytes = piece {
             guard Int64(bytes.readableBytes) <= responder.blobLimit - upload.size else {
                 throw RegistryError.blobTooLarge
             }
-            try await upload.write(bytes)
+            async let written: Void = upload.write(bytes)
+            do {
+                piece = try await body.next(atLeast: size)
+            } catch {
+                // What came is kept for the client's next try.
+                try await written
+                throw error
+            }
+            try await written
         }
     }
 

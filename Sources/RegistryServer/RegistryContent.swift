@@ -25,22 +25,49 @@ public struct ServedDocument: Hashable, Sendable {
     }
 }
 
+/// The repositories that are there for whoever asks; all others are not, in every answer.
+public struct RepositoryScope: Hashable, Sendable {
+    private let repositories: Set<String>?
+
+    /// All.
+    public static let all = RepositoryScope(nil)
+
+    /// Only those of these full names, and those below (`docker.io/team` is also `docker.io/team/tool`).
+    public init(_ repositories: Set<String>) {
+        self.init(.some(repositories))
+    }
+
+    private init(_ repositories: Set<String>?) {
+        self.repositories = repositories
+    }
+
+    /// Whether the repository of that full name is there.
+    public func contains(_ fullName: String) -> Bool {
+        guard let repositories else { return true }
+        return repositories.contains { fullName == $0 || fullName.hasPrefix($0.hasSuffix("/") ? $0 : $0 + "/") }
+    }
+}
+
 /// What a registry serves.
 ///
 /// `namespace` is the registry that the client thinks it speaks to, when it uses this one as a mirror (containerd's `ns`).
 /// A full name is one with its registry: `docker.io/library/nginx`. An error of kind `notFound` becomes a 404 with the error's
 /// text, any other one a 500 without it.
 public protocol RegistryContent: Sendable {
-    /// A manifest or an index; nil when there is none of that name.
-    func manifest(repository: String, namespace: String?, reference: ManifestName) async throws -> ServedDocument?
+    /// A manifest or an index; nil when there is none of that name. What is outside of the scope must not change the answer, nor
+    /// be read on the way to it; only a digest is looked for everywhere, and the caller asks `holds` before.
+    func manifest(
+        repository: String, namespace: String?, reference: ManifestName, scope: RepositoryScope
+    ) async throws -> ServedDocument?
     /// A blob, open for reading, which the caller closes; nil when it is not served.
     func blob(_ digest: Digest) async throws -> ImageStore.OpenBlob?
     /// The tags of the repository of that full name, sorted; nil when there is no such repository.
     func tags(repository fullName: String) async throws -> [String]?
     /// The full names of the repositories, sorted.
     func repositories() async throws -> [String]
-    /// The full name of the repository that a request means, whether or not there is one.
-    func fullName(repository: String, namespace: String?) async throws -> String
+    /// The full name of the repository that a request means, whether or not there is one; nil when it can only mean some that are
+    /// outside of the scope. Those do not change the answer.
+    func fullName(repository: String, namespace: String?, scope: RepositoryScope) async throws -> String?
     /// Whether the manifest or blob belongs to the repository of that full name, not only to some other one.
     func holds(_ digest: Digest, repository fullName: String) async throws -> Bool
     /// The manifests of the repository of that full name whose subject is the digest (OCI distribution specification 1.1,

@@ -15,12 +15,14 @@ public enum RegistryServer {
     ///
     /// - Parameters:
     ///   - log: gets a line for each request; it must not block.
+    ///   - report: is told what went wrong besides requests: a file of accounts that changed and cannot be read.
     /// - Throws: `Failure` of kind `conflict` when the port is taken, `invalidInput` for a bad certificate, key or file of
     ///   accounts, `usage` for rules that contradict each other.
     public static func start(
         _ configuration: RegistryServerConfiguration,
         content: any RegistryContent,
-        log: (@Sendable (AccessLine) -> Void)? = nil
+        log: (@Sendable (AccessLine) -> Void)? = nil,
+        report: @escaping @Sendable (Failure) -> Void = { _ in }
     ) async throws -> RunningRegistry {
         let tls = try await tlsContext(configuration.tls)
         let writable = configuration.isWritable ? content as? any WritableRegistryContent : nil
@@ -35,7 +37,8 @@ public enum RegistryServer {
             content: content,
             writable: writable,
             isDeletable: configuration.isDeletable,
-            access: try await AccessControl(configuration.access, isWritable: configuration.isWritable),
+            access: try await AccessControl(
+                configuration.access, isWritable: configuration.isWritable, report: report),
             uploads: UploadSessions(
                 maximum: configuration.maximumUploads, idleLimit: configuration.uploadIdleLimit),
             metrics: Metrics(),
@@ -50,6 +53,11 @@ public enum RegistryServer {
                 .serverChannelOption(ChannelOptions.backlog, value: 256)
                 .serverChannelOption(ChannelOptions.socketOption(.so_reuseaddr), value: 1)
                 .childChannelOption(ChannelOptions.tcpOption(.tcp_nodelay), value: 1)
+                // Larger readings than NIO's own, for pushes; the size follows what comes.
+                .childChannelOption(
+                    ChannelOptions.recvAllocator,
+                    value: AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 2048, maximum: 256 << 10)
+                )
                 .bind(host: configuration.host, port: configuration.port) { channel in
                     channel.eventLoop.makeCompletedFuture {
                         if let tls { try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls)) }

@@ -65,6 +65,7 @@ final class RequestBody {
     /// - Throws: `BodyCutOff` when the client goes or is too slow.
     func next() async throws -> ByteBuffer? {
         guard !isEnded else { return nil }
+        guard !isCutOff else { throw BodyCutOff() }
         if isContinueAwaited {
             isContinueAwaited = false
             let go = HTTPResponseHead(version: .http1_1, status: .continue)
@@ -102,10 +103,23 @@ final class RequestBody {
         }
     }
 
-    /// Several parts of the body at once, at least `count` bytes if there are as many; nil at its end.
+    /// Several parts of the body in one piece, at least `count` bytes if there are as many; nil at its end. What came before a
+    /// client broke off is given first; the next call throws.
     func next(atLeast count: Int) async throws -> ByteBuffer? {
-        guard var all = try await next() else { return nil }
-        while all.readableBytes < count, var more = try await next() { all.writeBuffer(&more) }
+        guard var part = try await next() else { return nil }
+        guard part.readableBytes < count else { return part }
+        // Copied, and into room that is there: a small part would keep the whole buffer that it came in.
+        let rest = max((announced ?? .max) - received, 0)
+        var all = channel.allocator.buffer(capacity: part.readableBytes + Int(min(rest, Int64(count))))
+        all.writeBuffer(&part)
+        while all.readableBytes < count {
+            do {
+                guard var more = try await next() else { break }
+                all.writeBuffer(&more)
+            } catch is BodyCutOff {
+                break
+            }
+        }
         return all
     }
 

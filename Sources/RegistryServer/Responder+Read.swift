@@ -13,7 +13,8 @@ extension Responder {
         case .health: return .text("ok\n", type: "text/plain")
         case .metrics:
             return .text(
-                metrics.text(connections: connections.count, uploads: uploads.count),
+                metrics.text(
+                    connections: connections.count, uploads: uploads.count, staleAccounts: access.isStale),
                 type: "text/plain; version=0.0.4; charset=utf-8")
         case .root: return .text("{}", type: "application/json")
         case .catalogue(let page):
@@ -44,19 +45,14 @@ extension Responder {
 
     /// The full names that a repository has for the account, the likeliest first.
     ///
-    /// An account that sees only some repositories is told of the others that they are not there.
+    /// For an account that sees only some repositories the others are not there: status, body, headers and what is read on the
+    /// way are those of a repository that nobody has.
     private func names(of repository: Route.Repository, _ account: Account) async throws -> [String] {
         // What is being pushed may go elsewhere than what is there comes from.
-        var names: [String] = if let writable { [try pushName(repository, of: writable)] } else { [] }
-        do {
-            names.insert(
-                try await content.fullName(repository: repository.path, namespace: repository.namespace), at: 0)
-        } catch let failure as Failure where failure.kind == .notFound && account.isConfined {
-            // Several registries have it, which may be none of the account's business.
-        }
-        names = names.filter(account.sees)
-        guard !names.isEmpty else { throw RegistryError.noRepository }
-        return names
+        let target = try writable.map { try pushName(repository, of: $0) }
+        let found = try await content.fullName(
+            repository: repository.path, namespace: repository.namespace, scope: account.scope)
+        return [found, target].compactMap(\.self).filter(account.sees)
     }
 
     /// The full names under which a repository's own content is looked for; nil when what is served is served everywhere,
@@ -74,19 +70,19 @@ extension Responder {
     private func manifest(
         _ repository: Route.Repository, _ name: ManifestName, _ head: HTTPRequestHead, _ account: Account
     ) async throws -> Reply {
+        let unknown = RegistryError(.notFound, .manifestUnknown, "there is no manifest of that name")
         let repositories = try await owners(repository, account)
+        // Before it is read: the time of an answer says nothing about other repositories.
+        if let repositories, case .digest(let digest) = name, try await !isIn(repositories, digest) { throw unknown }
         let document = try await content.manifest(
             repository: repository.path,
             namespace: repository.namespace,
-            reference: name
+            reference: name,
+            scope: account.scope
         )
-        guard let document else {
-            throw RegistryError(.notFound, .manifestUnknown, "there is no manifest of that name")
-        }
+        guard let document else { throw unknown }
         let digest = document.descriptor.digest
-        if let repositories, try await !isIn(repositories, digest) {
-            throw RegistryError(.notFound, .manifestUnknown, "there is no manifest of that name")
-        }
+        if let repositories, try await !isIn(repositories, digest) { throw unknown }
         var headers = contentHeaders(digest, type: document.descriptor.mediaType)
         if case .digest = name {} else { headers.replaceOrAdd(name: "Cache-Control", value: "no-cache") }
         if isKnown(digest, to: head) { return Reply(.notModified, headers) }

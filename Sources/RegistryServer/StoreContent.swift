@@ -43,14 +43,15 @@ public final class StoreContent: RegistryContent {
     public func manifest(
         repository: String,
         namespace: String?,
-        reference: ManifestName
+        reference: ManifestName,
+        scope: RepositoryScope
     ) async throws -> ServedDocument? {
         let catalogue = try await catalogue()
         let digest: Digest? =
             switch reference {
             case .digest(let digest): digest
             case .tag(let tag):
-                try catalogue.candidates(path: repository, namespace: namespace)
+                try catalogue.candidates(path: repository, namespace: namespace, scope: scope)
                     .lazy.compactMap { catalogue.tags[$0]?[tag] }.first
             }
         guard let digest, let descriptor = catalogue.documents[digest] else { return nil }
@@ -78,10 +79,10 @@ public final class StoreContent: RegistryContent {
     }
 
     /// The full name of the repository that the path means: one that is there, or else the likeliest.
-    public func fullName(repository: String, namespace: String?) async throws -> String {
+    public func fullName(repository: String, namespace: String?, scope: RepositoryScope) async throws -> String? {
         let catalogue = try await catalogue()
-        let candidates = try catalogue.candidates(path: repository, namespace: namespace)
-        return candidates.first { catalogue.tags[$0] != nil } ?? candidates.first ?? repository
+        let candidates = try catalogue.candidates(path: repository, namespace: namespace, scope: scope)
+        return candidates.first { catalogue.tags[$0] != nil } ?? candidates.first
     }
 
     /// Whether an image of the repository leads to the digest.

@@ -45,10 +45,10 @@ public final class WritableStoreContent: WritableRegistryContent {
     // MARK: - Reading
 
     /// A manifest or an index, verified as it is read.
-    public func manifest(repository: String, namespace: String?, reference: ManifestName) async throws
-        -> ServedDocument?
-    {
-        try await reader.manifest(repository: repository, namespace: namespace, reference: reference)
+    public func manifest(
+        repository: String, namespace: String?, reference: ManifestName, scope: RepositoryScope
+    ) async throws -> ServedDocument? {
+        try await reader.manifest(repository: repository, namespace: namespace, reference: reference, scope: scope)
     }
 
     /// A blob that a named image leads to, or that waits for its manifest.
@@ -70,11 +70,12 @@ public final class WritableStoreContent: WritableRegistryContent {
     }
 
     /// The full name of the repository that the path means: one that is there, or else where a push would go.
-    public func fullName(repository: String, namespace: String?) async throws -> String {
+    public func fullName(repository: String, namespace: String?, scope: RepositoryScope) async throws -> String? {
         let catalogue = try await reader.catalogue()
-        let candidates = try catalogue.candidates(path: repository, namespace: namespace)
-        return try candidates.first { catalogue.tags[$0] != nil }
-            ?? pushName(repository: repository, namespace: namespace)
+        let candidates = try catalogue.candidates(path: repository, namespace: namespace, scope: scope)
+        if let known = candidates.first(where: { catalogue.tags[$0] != nil }) { return known }
+        let name = try pushName(repository: repository, namespace: namespace)
+        return scope.contains(name) ? name : nil
     }
 
     /// Whether the repository leads to the digest, or has it waiting.
@@ -211,11 +212,7 @@ public final class WritableStoreContent: WritableRegistryContent {
 
     private func name(_ descriptor: Descriptor, _ name: ManifestName, in repository: String) async throws {
         switch name {
-        case .tag(let tag):
-            let wanted = try reference(repository, tag: tag)
-            try await keepWhat(wanted, unless: descriptor.digest)
-            // Another push may have moved it meanwhile.
-            if let previous = try await store.tag(descriptor, as: wanted) { try await keep(previous, in: repository) }
+        case .tag(let tag): try await store.move(try reference(repository, tag: tag), to: descriptor)
         case .digest: try await keep(descriptor, in: repository)
         }
     }
@@ -226,16 +223,6 @@ public final class WritableStoreContent: WritableRegistryContent {
             $0.reference.repository == repository && $0.descriptor.digest == descriptor.digest
         }
         if !isNamed { try await store.tag(descriptor, as: try reference(repository, digest: descriptor.digest)) }
-    }
-
-    /// Names what a tag stands for by its digest, before the tag goes elsewhere, unless it has another name or is that digest.
-    private func keepWhat(_ tag: Reference, unless digest: Digest? = nil) async throws {
-        let names = try await store.names().filter { $0.reference.repository == tag.repository }
-        guard let entry = names.first(where: { $0.reference == tag }), entry.descriptor.digest != digest else { return }
-        let hasOther = names.contains { $0.reference != tag && $0.descriptor.digest == entry.descriptor.digest }
-        guard !hasOther else { return }
-        try await store.tag(
-            entry.descriptor, as: try reference(tag.repository, digest: entry.descriptor.digest))
     }
 
     private func reference(_ repository: String, tag: String? = nil, digest: Digest? = nil) throws -> Reference {
@@ -261,9 +248,8 @@ public final class WritableStoreContent: WritableRegistryContent {
             }
             let session = try await session()
             defer { session.end() }
-            try await keepWhat(wanted)
             // A push may have moved it meanwhile: then it is the push's.
-            try await store.untag(wanted, ifStandsFor: entry.descriptor.digest)
+            try await store.release(wanted, ifStandsFor: entry.descriptor.digest)
         case .digest(let digest):
             guard !catalogue.isPart(digest, repository: repository) else { throw Self.isMember }
             let entries = names.filter { $0.descriptor.digest == digest }

@@ -3,6 +3,7 @@ import Glibc
 import LinuxSystem
 import OCI
 import Report
+import Synchronization
 import SystemPackage
 import TestSupport
 import Testing
@@ -127,6 +128,107 @@ struct PartialBlobTests {
             _ = await task.result
         }
         #expect(try readFile(file(store)) == bytes.prefix(5))
+    }
+
+    // MARK: - Waiting for somebody else's
+
+    /// Time that passes when a test says so.
+    private final class TestTime: Sendable {
+        private let state = Mutex((now: ContinuousClock.now, calls: 0))
+        var calls: Int { state.withLock { $0.calls } }
+        func pass(_ duration: Duration) -> ContinuousClock.Instant {
+            state.withLock { state in
+                state.now += duration
+                state.calls += 1
+                return state.now
+            }
+        }
+    }
+
+    /// Sets the file's time back.
+    private func age(_ path: FilePath) throws {
+        let old = [timespec(tv_sec: 1000, tv_nsec: 0), timespec(tv_sec: 1000, tv_nsec: 0)]
+        guard utimensat(AT_FDCWD, path.string, old, 0) == 0 else { throw Errno(rawValue: errno) }
+    }
+
+    private func isOld(_ path: FilePath) throws -> Bool {
+        var information = stat()
+        guard stat(path.string, &information) == 0 else { throw Errno(rawValue: errno) }
+        return information.st_mtim.tv_sec == 1000
+    }
+
+    @Test("shows by its time that it is being hashed")
+    func hashingShows() async throws {
+        let scratch = try Scratch()
+        let store = try await ImageStore.open(scratch.path)
+        let content = Data(repeating: 7, count: 5 << 20)
+        let whole = Descriptor(mediaType: MediaType.layer, digest: .of(content), size: Int64(content.count))
+        let path = PartialBlob.path(of: whole.digest, layout: store.root)
+        try AtomicFile.write(content.prefix(4 << 20), to: path)
+        try age(path)
+        let root = store.root
+        let shown = Mutex<[Bool]>([])
+        let blob = try await BlockingPool.shared.run { cancellation in
+            try PartialBlob.open(whole, layout: root, cancellation) {
+                let isShown = try !isOld(path)
+                shown.withLock { $0.append(isShown) }
+                try age(path)
+            }
+        }
+        #expect(blob?.count == 4 << 20)
+        #expect(shown.withLock { $0 } == [true, true, true, true])
+    }
+
+    @Test("shows by its time that it is brought to the disk")
+    func flushingShows() async throws {
+        let scratch = try Scratch()
+        let store = try await ImageStore.open(scratch.path)
+        let content = Data(repeating: 8, count: 40 << 20)
+        let whole = Descriptor(mediaType: MediaType.layer, digest: .of(content), size: Int64(content.count))
+        let path = PartialBlob.path(of: whole.digest, layout: store.root)
+        let blob = try #require(try await store.partialBlob(whole, patience: .seconds(60)))
+        try content.withUnsafeBytes { try blob.write($0) }
+        try age(path)
+        try blob.commit()
+        #expect(try !isOld(store.path(of: whole.digest)))
+        #expect(try readFile(store.path(of: whole.digest)) == content)
+    }
+
+    @Test("is waited for as long as something is done with it, however long that is")
+    func patience() async throws {
+        let scratch = try Scratch()
+        let store = try await ImageStore.open(scratch.path)
+        let first = try #require(try await open(store))
+        try write(bytes.prefix(5), to: first)
+        let (file, time) = (file(store), TestTime())
+        // Each time that the waiting one looks, a good part of its patience has passed, and the file has another time.
+        let second = try await store.partialBlob(descriptor, patience: .seconds(60)) {
+            let now = time.pass(.seconds(25))
+            let stamp = [
+                timespec(tv_sec: 2000 + time.calls, tv_nsec: 0), timespec(tv_sec: 2000 + time.calls, tv_nsec: 0),
+            ]
+            guard utimensat(AT_FDCWD, file.string, stamp, 0) == 0 else { throw Errno(rawValue: errno) }
+            if time.calls > 30 { first.close() }
+            return now
+        }
+        #expect(second?.count == 5)
+        #expect(time.calls > 30)
+    }
+
+    @Test("is not waited for when nothing is done with it")
+    func silence() async throws {
+        let scratch = try Scratch()
+        let store = try await ImageStore.open(scratch.path)
+        let first = try #require(try await open(store))
+        try write(bytes.prefix(5), to: first)
+        let time = TestTime()
+        let error = await #expect(throws: Failure.self) {
+            try await store.partialBlob(descriptor, patience: .seconds(60)) { time.pass(.seconds(25)) }
+        }
+        #expect(error?.kind == .conflict)
+        #expect(error?.what.contains("did not get on for") == true)
+        #expect(time.calls < 10)
+        first.close()
     }
 
     @Test("is never reached through a link")

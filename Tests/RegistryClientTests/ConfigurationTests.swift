@@ -11,7 +11,7 @@ import Testing
 @Suite struct RegistryRuleTests {
     private func endpoints(_ conf: String, _ name: String) throws -> [String] {
         var configuration = RegistryConfiguration()
-        configuration.registries = try RegistryRule.parse(conf, file: "registries.conf")
+        configuration.registries = try RegistriesFile.parse(conf, file: "registries.conf").rules
         return try configuration.endpoints(for: Reference(name)).map {
             "\($0.host)/\($0.repository)\($0.security == .insecure ? " insecure" : "")\($0.isMirror ? " mirror" : "")"
         }
@@ -89,7 +89,7 @@ import Testing
             """
         #expect(try endpoints(conf, "nginx") == ["10.0.0.1:5000/library/nginx insecure"])
         var configuration = RegistryConfiguration()
-        configuration.registries = try RegistryRule.parse(conf, file: "f")
+        configuration.registries = try RegistriesFile.parse(conf, file: "f").rules
         #expect(!configuration.accepts(insecure: "docker.io"))
     }
 
@@ -123,13 +123,40 @@ import Testing
             [[registry]]
             prefix = "x.test"
             """
-        let error = #expect(throws: InvalidText.self) { try RegistryRule.parse(conf, file: "f") }
+        let error = #expect(throws: InvalidText.self) { try RegistriesFile.parse(conf, file: "f") }
         #expect(
             error?.diagnostics.map { "\($0.line):\($0.column)" } == [
                 "1:2", "4:12", "5:10", "6:3", "8:3", "9:12", "12:12", "16:20", "17:3",
             ],
             "\(error?.description ?? "")"
         )
+    }
+
+    @Test func credentialHelpers() async throws {
+        let text = "unqualified-search-registries = []\ncredential-helpers = [\"pass\", \"containers-auth.json\"]\n"
+        #expect(try RegistriesFile.parse(text, file: "f").credentialHelpers == ["pass", "containers-auth.json"])
+        for wrong in ["\"pass\"", "[1]", "[\"../pass\"]", "[\"\"]", "[\"a b\"]"] {
+            let error = #expect(throws: InvalidText.self) {
+                try RegistriesFile.parse("\ncredential-helpers = \(wrong)\n", file: "f")
+            }
+            #expect(error?.diagnostics.map(\.line) == [2], "\(wrong)")
+        }
+        let scratch = try Scratch()
+        let folder = scratch.path.appending(".config/containers")
+        try Folder.make(folder.appending("registries.conf.d"))
+        try AtomicFile.write(Array(text.utf8), to: folder.appending("registries.conf"))
+        func loaded() async throws -> [String] {
+            try await RegistryConfiguration.load(environment: [:], home: scratch.path).credentialHelpers
+        }
+        #expect(try await loaded() == ["pass", "containers-auth.json"])
+        try AtomicFile.write(
+            Array("credential-helpers = []\n".utf8), to: folder.appending("registries.conf.d/10.conf"))
+        #expect(try await loaded() == ["pass", "containers-auth.json"])
+        try AtomicFile.write(
+            Array("credential-helpers = [\"secretservice\"]\n".utf8),
+            to: folder.appending("registries.conf.d/20.conf"))
+        #expect(try await loaded() == ["secretservice"])
+        #expect(RegistryConfiguration().credentialHelpers == ["containers-auth.json"])
     }
 
     @Test func theUsersFileReplacesTheSystemsAndDropInsAreRead() async throws {

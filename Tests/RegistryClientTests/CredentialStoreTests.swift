@@ -1,6 +1,7 @@
 import FoundationEssentials
 import Glibc
 import LinuxSystem
+import NIOHTTP1
 import OCI
 import Report
 import Synchronization
@@ -165,15 +166,145 @@ import Testing
         #expect(!Folder.exists(box))
     }
 
-    @Test func whereLoginsAreKept() throws {
+    @Test func whereLoginsAreKept() async throws {
         let home = FilePath("/home/u")
-        func file(_ environment: [String: String], _ home: FilePath?) throws -> String {
-            try CredentialStore.usual(environment: environment, home: home).file.string
+        func file(_ environment: [String: String], _ home: FilePath?) async throws -> String {
+            let environment = environment.merging(["CONTAINERS_REGISTRIES_CONF": "/dev/null"]) { $1 }
+            return try await CredentialStore.usual(environment: environment, home: home).file.string
         }
-        #expect(try file([:], home) == "/home/u/.docker/config.json")
-        #expect(try file(["DOCKER_CONFIG": "/d"], home) == "/d/config.json")
-        #expect(try file(["DOCKER_CONFIG": "/d", "REGISTRY_AUTH_FILE": "/a/auth.json"], nil) == "/a/auth.json")
-        #expect(throws: Failure.self) { try file([:], nil) }
+        #expect(try await file([:], home) == "/home/u/.docker/config.json")
+        #expect(try await file(["DOCKER_CONFIG": "/d"], home) == "/d/config.json")
+        #expect(
+            try await file(["DOCKER_CONFIG": "/d", "REGISTRY_AUTH_FILE": "/a/auth.json"], nil) == "/a/auth.json")
+        await #expect(throws: Failure.self) { try await file([:], nil) }
+    }
+
+    // MARK: - Helpers of registries.conf
+
+    /// A helper that keeps one login in a file.
+    private func box(_ name: String, _ helpers: Helpers, in folder: FilePath) throws -> FilePath {
+        let box = folder.appending(name)
+        try helpers.add(
+            name,
+            """
+            case $1 in
+            store) cat > \(box) ;;
+            get) cat > \(box).asked; cat \(box) ;;
+            erase) cat > \(box).erased; rm \(box) ;;
+            esac
+            """)
+        return box
+    }
+
+    @Test func theFirstHelperThatTakesALoginKeepsIt() async throws {
+        let scratch = try Scratch()
+        let helpers = try Helpers(in: scratch.path)
+        let box = try box("box", helpers, in: scratch.path)
+        try helpers.add("broken", "exit 1")
+        let conf = scratch.path.appending("registries.conf")
+        try AtomicFile.write(
+            Array("credential-helpers = [\"broken\", \"box\", \"containers-auth.json\"]\n".utf8), to: conf)
+        let environment = helpers.environment.merging(["CONTAINERS_REGISTRIES_CONF": conf.string]) { $1 }
+        let store = try await CredentialStore.usual(environment: environment, home: scratch.path)
+        #expect(try await store.save(password, for: "docker.io") == .helper("box"))
+        // As podman names it, which reads the same list.
+        #expect(try text(box).contains(#""ServerURL":"docker.io""#))
+        #expect(!Folder.exists(scratch.path.appending(".docker")))
+
+        // And it is found there.
+        let registry = try await FakeRegistry.start { request in
+            request.headers["authorization"] == "Basic \(auth)"
+                ? .json(200, "{}") : .json(401, "{}", ["WWW-Authenticate": "Basic realm=x"])
+        }
+        _ = try await store.save(password, for: registry.host)
+        var configuration = try await RegistryConfiguration.load(environment: environment, home: scratch.path)
+        configuration.limits = quickConfiguration().limits
+        configuration.limits.helper = .seconds(60)
+        let client = RegistryClient(configuration: configuration)
+        let endpoint = client.configuration.registryEndpoint(domain: registry.host)
+        _ = try await client.send(Ask(.GET, .base, accepted: [200], errand: .logIn(registry.host)), to: endpoint)
+        #expect(try text(FilePath("\(box).asked")) == registry.host)
+        await client.close()
+        try await registry.stop()
+
+        // The broken one may still have it: that is said.
+        let error = await #expect(throws: Failure.self) { try await store.remove("docker.io") }
+        #expect(error?.what.contains("docker-credential-broken") == true)
+        #expect(try text(FilePath("\(box).erased")) == "docker.io")
+    }
+
+    @Test func withoutTheFileInTheListItIsNotWritten() async throws {
+        let scratch = try Scratch()
+        let helpers = try Helpers(in: scratch.path)
+        try helpers.add("broken", "exit 1")
+        let file = scratch.path.appending("config.json")
+        let store = CredentialStore(file: file, helpers: ["broken"], environment: helpers.environment)
+        let error = await #expect(throws: Failure.self) { try await store.save(password, for: "r.test") }
+        #expect(error?.kind == .unavailable)
+        #expect(error?.description.contains("p:w") == false)
+        #expect(!Folder.exists(file))
+    }
+
+    @Test func theOrderOfWhoIsAsked() async throws {
+        let scratch = try Scratch()
+        let helpers = try Helpers(in: scratch.path)
+        let log = scratch.path.appending("log")
+        for name in ["first", "listed", "last"] {
+            try helpers.add(
+                name, "cat > /dev/null; echo \(name) >> \(log); echo credentials not found in native keychain; exit 1")
+        }
+        func ask(_ files: [String], _ list: [String], _ host: String = "r.test") async throws -> (
+            Credential?, [String]
+        ) {
+            try AtomicFile.write([UInt8](), to: log)
+            var configuration = quickConfiguration()
+            configuration.helperEnvironment = helpers.environment
+            configuration.limits.helper = .seconds(60)
+            configuration.credentialHelpers = list
+            for (index, json) in files.enumerated() {
+                configuration.credentials.add(try CredentialFile.parse(Data(json.utf8), file: "file \(index)"))
+            }
+            let finder = CredentialFinder(configuration: configuration, progress: SilentProgress())
+            let found = try await finder.credential(
+                for: configuration.endpoints(for: Reference("\(host)/team/x"))[0], errand: .get("x"))
+            return (found, try text(log).split(separator: "\n").map(String.init))
+        }
+        let own = #"{"auths":{"r.test":{"auth":"\#(auth)"}}}"#
+        let listed = #"{"credHelpers":{"r.test":"listed"},"auths":{"r.test":{"auth":"b2xkOm9sZA=="}}}"#
+        // A helper of the list before the files, where it stands before them.
+        #expect(try await ask([own], ["first", "containers-auth.json"]) == (password, ["first"]))
+        #expect(try await ask([own], ["containers-auth.json", "last"]) == (password, []))
+        #expect(try await ask([own], ["first"]) == (nil, ["first"]))
+        // In a file its own helper is asked in place of what is written there, and then the next file.
+        #expect(try await ask([listed, own], ["containers-auth.json"]) == (password, ["listed"]))
+        #expect(try await ask([listed], ["containers-auth.json", "last"]) == (nil, ["listed", "last"]))
+        // A file before the other, whatever the second one says of a part of the registry.
+        let part = #"{"auths":{"r.test/team":{"auth":"b2xkOm9sZA=="}}}"#
+        #expect(try await ask([own, part], ["containers-auth.json"]) == (password, []))
+        // A store is asked about what no entry is for.
+        #expect(
+            try await ask([#"{"credsStore":"listed"}"#, own], ["containers-auth.json"]) == (password, ["listed"]))
+    }
+
+    @Test func aListedHelperThatFailsIsToldWhenNobodyElseKnows() async throws {
+        let scratch = try Scratch()
+        let helpers = try Helpers(in: scratch.path)
+        try helpers.add("broken", "exit 1")
+        try helpers.add("good", #"cat > /dev/null; printf '{"Username":"u","Secret":"p:w"}'"#)
+        var configuration = quickConfiguration()
+        configuration.helperEnvironment = helpers.environment
+        configuration.limits.helper = .seconds(60)
+        configuration.credentials = try CredentialFile.parse(
+            Data(#"{"credHelpers":{"r.test":"broken"}}"#.utf8), file: "x")
+        let endpoint = try configuration.endpoints(for: Reference("r.test/x"))[0]
+        let finder = CredentialFinder(configuration: configuration, progress: SilentProgress())
+        let error = await #expect(throws: Failure.self) {
+            try await finder.credential(for: endpoint, errand: .get("x"))
+        }
+        #expect(error?.kind == .unavailable)
+        configuration.credentialHelpers = ["containers-auth.json", "good"]
+        let other = CredentialFinder(configuration: configuration, progress: SilentProgress())
+        #expect(try await other.credential(for: endpoint, errand: .get("x")) == password)
     }
 }
 

@@ -26,6 +26,10 @@ final class FakePushTarget: Sendable {
         var tagDigest: Digest?
         /// Answers the first uploads with 503.
         var busy = 0
+        /// Whether it keeps lists of referrers itself.
+        var hasReferrers = true
+        /// How often another client writes its own list of referrers over one that was just pushed.
+        var lostLists = 0
     }
 
     private struct State {
@@ -57,6 +61,10 @@ final class FakePushTarget: Sendable {
         state.withLock { $0.manifests[repository]?[name] }
     }
 
+    func putManifest(_ bytes: Data, as name: String, in repository: String) {
+        state.withLock { $0.manifests[repository, default: [:]][name] = Array(bytes) }
+    }
+
     func put(_ bytes: Data, in repository: String) {
         state.withLock { $0.blobs[repository, default: [:]][.of(bytes)] = Array(bytes) }
     }
@@ -80,6 +88,9 @@ final class FakePushTarget: Sendable {
             let digest = try? Digest(String(rest[range.upperBound...]))
             let has = digest.map { state.blobs[String(rest[..<range.lowerBound])]?[$0] != nil } ?? false
             return has ? .reply(200, [:], []) : .reply(404, [:], [])
+        }
+        if rest.contains("/referrers/"), state.faults.hasReferrers {
+            return .reply(200, ["Content-Type": MediaType.index], Array(#"{"schemaVersion":2,"manifests":[]}"#.utf8))
         }
         guard let range = rest.firstRange(of: "/manifests/") else { return .json(404, "{}") }
         return manifest(request, String(rest[..<range.lowerBound]), String(rest[range.upperBound...]), &state)
@@ -178,7 +189,9 @@ final class FakePushTarget: Sendable {
         guard request.method == "PUT" else {
             guard let bytes = state.manifests[repository]?[name] else { return .reply(404, [:], []) }
             let digest = name.contains(":") ? nil : state.faults.tagDigest
-            return .reply(200, ["Docker-Content-Digest": "\(digest ?? .of(Data(bytes)))"], [])
+            let type = Document.mediaType(of: Data(bytes)) ?? "application/octet-stream"
+            return .reply(
+                200, ["Docker-Content-Digest": "\(digest ?? .of(Data(bytes)))", "Content-Type": type], bytes)
         }
         let digest = Digest.of(Data(request.bytes))
         guard let document = try? Document(Data(request.bytes), mediaType: request.headers["content-type"] ?? "") else {
@@ -192,10 +205,18 @@ final class FakePushTarget: Sendable {
         if let lacking {
             return .json(404, #"{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"\#(lacking.digest)"}]}"#)
         }
+        state.events.append("manifest \(repository) \(name)")
+        var headers = ["Docker-Content-Digest": "\(state.faults.announcedDigest ?? digest)"]
+        if state.faults.hasReferrers, let subject = ReferrerFields(Data(request.bytes))?.subject {
+            headers["OCI-Subject"] = "\(subject.digest)"
+        }
+        if name.hasPrefix("sha256-"), state.faults.lostLists > 0 {
+            state.faults.lostLists -= 1
+            return .reply(201, headers, [])
+        }
         state.manifests[repository, default: [:]][name] = request.bytes
         state.manifests[repository, default: [:]]["\(digest)"] = request.bytes
-        state.events.append("manifest \(repository) \(name)")
-        return .reply(201, ["Docker-Content-Digest": "\(state.faults.announcedDigest ?? digest)"], [])
+        return .reply(201, headers, [])
     }
 }
 

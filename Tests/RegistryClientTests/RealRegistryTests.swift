@@ -190,6 +190,50 @@ struct RealRegistryTests {
         }
     }
 
+    /// docker-registry 2.8 knows no referrers: it gets the list that the specification wants of clients.
+    @Test func referrersOfARealRegistry() async throws {
+        struct Referrer: Encodable {
+            var schemaVersion = 2
+            var mediaType = MediaType.manifest
+            var artifactType: String
+            var config: Descriptor
+            var layers: [Descriptor] = []
+            var subject: Descriptor
+        }
+        let scratch = try Scratch()
+        let folder = scratch.path
+        let store = try await ImageStore.open(folder.appending("source"))
+        let source = try await fill(store)
+        let empty = try await store.put(Data("{}".utf8), mediaType: MediaType.empty)
+        var referrers: [Descriptor] = []
+        for type in ["application/x.sbom", "application/x.signature"] {
+            referrers.append(
+                try await store.put(
+                    canonicalJSON(Referrer(artifactType: type, config: empty, subject: source.index)),
+                    mediaType: MediaType.manifest))
+        }
+        let skopeo = try #require(Program("skopeo"))
+        try await withRegistry(in: folder) { host in
+            let client = RegistryClient(configuration: quickConfiguration())
+            let pusher = ImagePusher(client: client, store: store)
+            _ = try await pusher.push(source.index, to: Reference("\(host)/a/demo:v1"))
+            for _ in 0..<2 {
+                for referrer in referrers {
+                    _ = try await pusher.push(referrer, to: Reference("\(host)/a/demo@\(referrer.digest)"))
+                }
+            }
+            let raw = try await skopeo.run(
+                [
+                    "inspect", "--raw", "--tls-verify=false",
+                    "docker://\(host)/a/demo:sha256-\(source.index.digest.hex)",
+                ], in: folder)
+            let list = try JSONDecoder().decode(ImageIndex.self, from: Data(raw.utf8))
+            #expect(list.manifests.map(\.digest) == referrers.map(\.digest))
+            #expect(list.manifests.map(\.artifactType) == ["application/x.sbom", "application/x.signature"])
+            await client.close()
+        }
+    }
+
     /// What a killed pull left is gone on with at a registry of others too.
     @Test func aRangeOfARealRegistry() async throws {
         let scratch = try Scratch()

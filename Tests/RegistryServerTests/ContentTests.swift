@@ -128,15 +128,25 @@ struct ContentFixture {
         ]
         for item in expected {
             let found = try await content.manifest(
-                repository: item.path, namespace: item.namespace, reference: .tag(item.tag))
+                repository: item.path, namespace: item.namespace, reference: .tag(item.tag), scope: .all)
             #expect(found?.descriptor.digest == item.digest, "\(item)")
             if let found { #expect(Digest.of(found.bytes) == found.descriptor.digest) }
         }
         let ambiguous = await #expect(throws: Failure.self) {
-            try await content.manifest(repository: "team/tool", namespace: nil, reference: .tag("v1"))
+            try await content.manifest(repository: "team/tool", namespace: nil, reference: .tag("v1"), scope: .all)
         }
         #expect(ambiguous?.kind == .notFound)
         #expect(ambiguous?.what.contains("ghcr.io/team/tool, quay.io/team/tool") == true)
+        // Who sees only one of them is not told of the other.
+        let scope = RepositoryScope(["quay.io/team"])
+        let seen = try await content.manifest(
+            repository: "team/tool", namespace: nil, reference: .tag("v1"), scope: scope)
+        #expect(seen?.descriptor.digest == fixture.quayTool.digest)
+        #expect(
+            try await content.fullName(repository: "team/tool", namespace: nil, scope: scope) == "quay.io/team/tool")
+        for (path, namespace) in [("nginx", nil), ("team/tool", "ghcr.io"), ("nowhere", nil)] as [(String, String?)] {
+            #expect(try await content.fullName(repository: path, namespace: namespace, scope: scope) == nil, "\(path)")
+        }
         #expect(
             try await content.repositories() == [
                 "docker.io/library/nginx", "ghcr.io/team/tool", "k8s.gcr.io/pause", "quay.io/team/tool",
@@ -160,7 +170,7 @@ struct ContentFixture {
         #expect(try await content.blob(.of(Data("nowhere".utf8))) == nil)
         // A layer is no manifest, even by its digest; the index of a carried image is.
         func document(_ digest: Digest) async throws -> ServedDocument? {
-            try await content.manifest(repository: "x", namespace: nil, reference: .digest(digest))
+            try await content.manifest(repository: "x", namespace: nil, reference: .digest(digest), scope: .all)
         }
         #expect(try await document(fixture.layer.digest) == nil)
         #expect(try await document(fixture.nginxIndex.digest)?.descriptor.mediaType == MediaType.index)
@@ -173,7 +183,8 @@ struct ContentFixture {
         let content = StoreContent(store: fixture.store)
         let reference = try Reference("registry.example.com/acme/cluster:v2")
         func isServed() async throws -> Bool {
-            try await content.manifest(repository: reference.path, namespace: reference.domain, reference: .tag("v2"))
+            try await content.manifest(
+                repository: reference.path, namespace: reference.domain, reference: .tag("v2"), scope: .all)
                 != nil
         }
         #expect(try await !isServed())
@@ -199,7 +210,8 @@ struct ContentFixture {
         )
         try await fixture.store.tag(index, as: Reference("registry.example.com/bad:v1"))
         #expect(try await content.repositories().contains("docker.io/library/nginx"))
-        #expect(try await content.manifest(repository: "bad", namespace: nil, reference: .tag("v1")) == nil)
+        #expect(
+            try await content.manifest(repository: "bad", namespace: nil, reference: .tag("v1"), scope: .all) == nil)
         #expect(problems.withLock { $0.count } == 1)
         #expect(problems.withLock { $0.first?.what.contains("registry.example.com/bad:v1") } == true)
     }

@@ -11,7 +11,7 @@ import Testing
 @testable import RegistryServer
 
 /// Writes the files of a docker-distribution registry.
-private struct TreeWriter {
+struct TreeWriter {
     let root: FilePath
 
     func write(_ bytes: Data, _ path: String) throws {
@@ -85,7 +85,8 @@ private struct TreeWriter {
         #expect(try await client.request("PUT", "/v2/library/nginx/manifests/x").status == 405)
         #expect(try await content.holds(layer.digest, repository: "library/nginx"))
         #expect(try await !content.holds(layer.digest, repository: "quay.io/team/tool"))
-        #expect(try await content.fullName(repository: "team/tool", namespace: "quay.io") == "quay.io/team/tool")
+        let name = try await content.fullName(repository: "team/tool", namespace: "quay.io", scope: .all)
+        #expect(name == "quay.io/team/tool")
     }
 
     /// Whoever made the tree may have put anything in it: links lead nowhere, and other bytes than the digest's are not sent.
@@ -116,18 +117,21 @@ private struct TreeWriter {
         #expect(try await content.blob(folder) == nil)
         #expect(try await content.repositories() == ["app"])
         for tag in ["escape", "linked", "..", ".", ""] {
-            let found = try await content.manifest(repository: "app", namespace: nil, reference: .tag(tag))
+            let found = try await content.manifest(repository: "app", namespace: nil, reference: .tag(tag), scope: .all)
             #expect(found == nil, "\(tag)")
         }
         await #expect(throws: Failure.self) {
-            try await content.manifest(repository: "app", namespace: nil, reference: .tag("long"))
+            try await content.manifest(repository: "app", namespace: nil, reference: .tag("long"), scope: .all)
         }
-        #expect(try await content.manifest(repository: "linked", namespace: nil, reference: .tag("good")) == nil)
-        #expect(try await content.manifest(repository: "app", namespace: nil, reference: .tag("good")) != nil)
+        #expect(
+            try await content.manifest(repository: "linked", namespace: nil, reference: .tag("good"), scope: .all)
+                == nil)
+        #expect(
+            try await content.manifest(repository: "app", namespace: nil, reference: .tag("good"), scope: .all) != nil)
         let data = "blobs/sha256/\(manifest.digest.hex.prefix(2))/\(manifest.digest.hex)/data"
         try writer.write(Data("{}".utf8), data)
         let error = await #expect(throws: Failure.self) {
-            try await content.manifest(repository: "app", namespace: nil, reference: .tag("good"))
+            try await content.manifest(repository: "app", namespace: nil, reference: .tag("good"), scope: .all)
         }
         #expect(error?.kind == .integrity)
         await #expect(throws: Failure.self) { try await DistributionTree(secret) }

@@ -136,6 +136,8 @@ import Testing
                 if status.status == 204, size > 0 { break }
                 try await Task.sleep(for: .milliseconds(20))
             }
+            // Every byte, also those of a piece that was not full and of one that was being written.
+            #expect(size + 1 == 3 << 20)
             let rest = bytes[(size + 1)...]
             #expect(rest.count < bytes.count)
             let done = try await client.request(

@@ -43,6 +43,9 @@ ssize_t sealer_copy_file_range(int in, int out, size_t count);
 /// syncfs(2): writes back all of the file system that fd lies on.
 int sealer_syncfs(int fd);
 
+/// sync_file_range(2) that writes back a part of a file and waits for it.
+int sealer_sync_file_range(int fd, int64_t offset, int64_t count);
+
 /// Free and total bytes of the file system at path.
 int sealer_disk_space(const char *path, uint64_t *available, uint64_t *total);
 

@@ -38,7 +38,7 @@ struct LoginCommand: ContextCommand {
 
     func run(in context: CommandContext) async throws {
         let host = try CredentialStore.host(registry)
-        let keeper = try CredentialStore.usual(environment: context.environment, home: context.home)
+        let keeper = try await CredentialStore.usual(environment: context.environment, home: context.home)
         let credential = Credential.password(user: username, password: try await secret(context))
         let check = try await context.withProgress(progressOptions.progress) { progress in
             try await context.withRegistryClient(progress: progress) { try await $0.checkLogin(credential, at: host) }
@@ -118,7 +118,7 @@ struct LogoutCommand: ContextCommand {
 
     func run(in context: CommandContext) async throws {
         let host = try CredentialStore.host(registry)
-        let keeper = try CredentialStore.usual(environment: context.environment, home: context.home)
+        let keeper = try await CredentialStore.usual(environment: context.environment, home: context.home)
         guard try await keeper.remove(host) else {
             throw Failure(.notFound, "there is no login to forget", at: host)
         }

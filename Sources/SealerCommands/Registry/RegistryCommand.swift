@@ -99,9 +99,12 @@ struct RegistryServeCommand: ContextCommand {
             context.writeError("warning: without --tls-cert passwords cross the network as plain text")
         }
         let (content, place) = try await content(context)
-        let registry = try await RegistryServer.start(configuration, content: content) { line in
-            context.writeError(TerminalText.line(String(describing: line)))
-        }
+        let registry = try await RegistryServer.start(
+            configuration,
+            content: content,
+            log: { context.writeError(TerminalText.line(String(describing: $0))) },
+            report: { context.writeError(TerminalText.block("warning: \($0)")) }
+        )
         context.write("serving \(place) at \(registry.url)")
         await Interruption.wait()
         await registry.stop()
