@@ -71,6 +71,12 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        // The tool as users have it, with the clients of others at its registry and at docker's.
+        .testTarget(
+            name: "ClientMatrixTests",
+            dependencies: ["Archive", "ImageStore", "LinuxSystem", "OCI", "Report", "TestSupport", systemPackage],
+            swiftSettings: settings
+        ),
         .executableTarget(name: "sealer", dependencies: ["SealerCommands"], swiftSettings: settings),
     ]
         // Values.

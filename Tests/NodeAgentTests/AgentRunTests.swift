@@ -137,7 +137,8 @@ import Testing
         let pair = try await AgentPair.start()
         // One that pours out more than it may, unread until the others are through.
         let flood = Task {
-            try await pair.host.run(RemoteCommand(["head", "-c", "200000000", "/dev/zero"]), limit: .seconds(240)) { _ in
+            try await pair.host.run(RemoteCommand(["head", "-c", "200000000", "/dev/zero"]), limit: .seconds(240)) {
+                _ in
             }
         }
         let numbers = try await withThrowingTaskGroup(of: Int.self) { group in
