@@ -106,7 +106,7 @@ extension ImageStore {
                 guard case .manifest(let carrier) = try await document(entry) else {
                     throw Failure(.integrity, "the upstream indexes are not carried by a manifest", at: name)
                 }
-                upstream += carrier.layers
+                upstream += carrier.layers.compactMap(\.carriedIndex)
             default: break
             }
         }

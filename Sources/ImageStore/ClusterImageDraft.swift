@@ -90,10 +90,10 @@ public struct ClusterImageDraft: Sendable {
         let manifest = ImageManifest(
             artifactType: MediaType.upstreamIndexes,
             config: empty,
-            layers: upstreamIndexes.sorted { $0.digest.hex < $1.digest.hex }
+            layers: upstreamIndexes.sorted { $0.digest.hex < $1.digest.hex }.map(\.asCarriedIndex)
         )
         var descriptor = try await store.put(canonicalJSON(manifest), mediaType: MediaType.manifest)
-        descriptor.artifactType = MediaType.upstreamIndexes
+        // No artifact type on the entry: older clients drop it, see that they would change the index, and refuse.
         descriptor.annotations = [AnnotationKey.content: "indexes"]
         descriptor.platform = rootfs.first?.platform
         return descriptor

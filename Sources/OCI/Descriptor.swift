@@ -32,3 +32,20 @@ public struct Descriptor: Hashable, Sendable, Codable {
         self.platform = platform
     }
 }
+
+extension Descriptor {
+    /// The index as a layer of the manifest that carries a ClusterImage's upstream indexes.
+    public var asCarriedIndex: Descriptor {
+        Descriptor(
+            mediaType: MediaType.upstreamIndex, digest: digest, size: size,
+            annotations: [AnnotationKey.documentType: mediaType])
+    }
+
+    /// The index that such a layer is, with its own type; nil for any other layer.
+    public var carriedIndex: Descriptor? {
+        // The first releases gave the layer the index's own type.
+        let type = mediaType == MediaType.upstreamIndex ? annotations?[AnnotationKey.documentType] : mediaType
+        guard let type, MediaType.isIndex(type) else { return nil }
+        return Descriptor(mediaType: type, digest: digest, size: size)
+    }
+}

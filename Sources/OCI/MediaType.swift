@@ -27,6 +27,8 @@ public enum MediaType {
     public static let clusterImage = "application/vnd.sealer.cluster.v1"
     /// The artifact type of the manifest that carries upstream indexes.
     public static let upstreamIndexes = "application/vnd.sealer.upstream-indexes.v1"
+    /// An upstream index inside that manifest. Not an index's own type: clients would follow it to platforms that are not there.
+    public static let upstreamIndex = "application/vnd.sealer.upstream-index.v1+json"
 
     /// Whether it names an index or a manifest list.
     public static func isIndex(_ type: String) -> Bool { type == index || type == dockerManifestList }
@@ -40,6 +42,8 @@ public enum AnnotationKey {
     public static let refName = "org.opencontainers.image.ref.name"
     /// What an entry of a ClusterImage's index is: `rootfs`, `image` or `indexes`.
     public static let content = "io.sealer.content"
+    /// On an upstream index inside the manifest that carries them: the media type that it has by itself.
+    public static let documentType = "io.sealer.document.type"
     /// The fully qualified name of a contained image.
     public static let imageName = "io.sealer.image.name"
     /// On a ClusterImage's index: the digest of the image of sealer 0.9 to 0.11 that it was made of.

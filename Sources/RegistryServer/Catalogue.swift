@@ -147,9 +147,9 @@ struct CatalogueImage: Sendable {
             switch entry.annotations?[AnnotationKey.content] {
             case "rootfs": configs.append(manifest.config)
             case "indexes":
-                for layer in manifest.layers where MediaType.isIndex(layer.mediaType) {
-                    documents[layer.digest] = layer
-                    upstream.insert(layer.digest)
+                for index in manifest.layers.compactMap(\.carriedIndex) {
+                    documents[index.digest] = index
+                    upstream.insert(index.digest)
                 }
             case "image":
                 guard let text = entry.annotations?[AnnotationKey.imageName] else { continue }

@@ -92,6 +92,13 @@ struct LiteBuilderTests {
         #expect(image.sealer.kind == .kubeInstaller)
         #expect(image.sealer.launch == [.shell("kubectl apply -f manifests")])
         #expect(image.upstreamIndexes.count == 2)
+        #expect(image.upstreamIndexes.allSatisfy { $0.mediaType == MediaType.index })
+        let entry = try #require(image.index.manifests.last)
+        #expect(entry.artifactType == nil)
+        guard case .manifest(let carrier) = try await store.document(entry) else {
+            throw Failure(.software, "no carrier")
+        }
+        #expect(carrier.layers.allSatisfy { $0.mediaType == MediaType.upstreamIndex })
         #expect(Set(image.sealer.images.map(\.digest)) == Set(image.upstreamIndexes.map(\.digest)))
         #expect(image.index.manifests.first?.annotations?[AnnotationKey.content] == "rootfs")
         #expect(image.manifest.layers.map(\.mediaType) == [MediaType.layerZstd])
