@@ -84,7 +84,7 @@ enum FuzzTarget: String, CaseIterable {
     /// Applies the bytes as a layer: every node's parents are folders.
     private static func layer(_ bytes: [UInt8]) throws {
         var listing = TreeListing()
-        try listing.apply(MemorySource(bytes), place: "fuzz") { next in
+        try listing.apply(MemorySource(bytes), place: "fuzz") { _, _, next in
             while try next({ _ in }) {}
             return "content"
         }
