@@ -10,6 +10,9 @@ import SystemPackage
 struct HelmLocation {
     let store: ImageStore
 
+    /// The most bytes of a helm out of a layer, which is a stranger's: some ten times what helm has.
+    private static let sizeLimit: Int64 = 512 << 20
+
     /// Looks for helm.
     ///
     /// - Parameters:
@@ -63,6 +66,14 @@ struct HelmLocation {
                 while let entry = try tar.next() {
                     try cancellation.check()
                     guard entry.kind == .file, entry.displayName == "bin/helm" else { continue }
+                    guard entry.size <= Self.sizeLimit else {
+                        throw Failure(
+                            .invalidInput,
+                            "bin/helm of the base image has \(entry.size) bytes, at most \(Self.sizeLimit) were expected",
+                            at: layer.digest.description,
+                            remedy: "bring a helm of your own: COPY helm bin/helm"
+                        )
+                    }
                     let output = try FileDescriptor.open(
                         target, .writeOnly, options: [.create, .exclusiveCreate, .closeOnExec],
                         permissions: [.ownerReadWriteExecute])

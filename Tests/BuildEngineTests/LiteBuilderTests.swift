@@ -192,6 +192,28 @@ struct LiteBuilderTests {
         )
     }
 
+    @Test("does not unpack a helm of the base image that is larger than any helm")
+    func hugeHelm() async throws {
+        let scratch = try Scratch()
+        let context = scratch.path.appending("base")
+        try Self.write(["Kubefile": "FROM scratch\nCOPY bin bin\n", "bin/kubectl": "x"], to: context)
+        // A hole: 600 MiB for whoever reads it, next to nothing in the layer.
+        let helm = try FileDescriptor.open(
+            context.appending("bin/helm"), .writeOnly, options: [.create], permissions: [.ownerReadWriteExecute])
+        try helm.closeAfter { #expect(ftruncate(helm.rawValue, 600 << 20) == 0) }
+        let store = try await ImageStore.open(scratch.path.appending("store"))
+        let builder = LiteBuilder(store: store, source: Upstream(store: store), progress: SilentProgress())
+        _ = try await builder.build(
+            BuildRequest(
+                kubefile: context.appending("Kubefile"), context: context, name: try Reference("example.org/base:1")))
+        let failure = await #expect(throws: Failure.self) {
+            try await Self.build(
+                "FROM example.org/base:1\nCOPY charts charts\n", ["charts/a/Chart.yaml": "name: a\nversion: 1.0.0\n"],
+                in: scratch.path)
+        }
+        #expect(failure?.what.contains("bin/helm of the base image has 629145600 bytes") == true)
+    }
+
     @Test("launches only applications that are there")
     func unknownApplication() async throws {
         let scratch = try Scratch()

@@ -19,12 +19,12 @@ size_of() {
 }
 
 # timed JOB/TOOL COMMAND…; `peer NAME COMMAND…` gives the command the containers' storage of that name: records the seconds it
-# took, its peak memory in KiB and the bytes that went over the network. What takes more than a minute is measured once.
+# took, its peak memory in KiB and the bytes that went over the network. What takes more than 20 s is measured once.
 timed() {
     local name="$1" begin end bytes
     shift
     [[ "$1" != peer ]] || set -- env CONTAINERS_STORAGE_CONF="$work/$2.conf" "${@:3}"
-    if [[ -s "$work/readings/seconds/$name" ]] && awk '{ exit !($1 > 60) }' "$work/readings/seconds/$name"; then return; fi
+    if [[ -s "$work/readings/seconds/$name" ]] && awk '{ exit !($1 > 20) }' "$work/readings/seconds/$name"; then return; fi
     # What an earlier command left to be written must not slow this one.
     sync
     bytes="$(loopback_bytes)"

@@ -45,7 +45,11 @@ ask_with_wrk() {
     sync
     wrk -t 2 -c 16 -d 5s -s "$repository/scripts/bench/digests.lua" "$2" -- "$3" "$work/digests" >"$work/wrk"
     grep -q 'requests in' "$work/wrk" || die "wrk: $(<"$work/wrk")"
-    ! grep -qE 'Non-2xx|Socket errors' "$work/wrk" || die "$1: $(<"$work/wrk")"
+    # docker-registry gives a wrong answer now and then under this load; sealer must not.
+    if grep -qE 'Non-2xx|Socket errors' "$work/wrk"; then
+        [[ "$1" != sealer ]] || die "$1: $(<"$work/wrk")"
+        say "$1: $(grep -E 'Non-2xx|Socket errors' "$work/wrk")"
+    fi
     record rate "serve-small/$1" "$(awk '/^Requests\/sec/ { print $2 }' "$work/wrk")"
     record server-memory "serve-small/$1" "$(peak_of "$4")"
 }
