@@ -70,26 +70,34 @@ final class AccountsFile: Sendable {
     let passwords: PasswordCheck
     private let path: FilePath
     private let interval: Duration
+    private let age: Duration
     private let report: @Sendable (Failure) -> Void
     private let state: Mutex<State>
 
     /// Reads the file.
     ///
     /// - Parameters:
+    ///   - settledAfter: a file that was changed less than that ago may be half written, and is left for later; nil for the
+    ///     time between two looks.
     ///   - report: is told of each change that cannot be read.
     /// - Throws: what `PasswordFile` throws.
-    init(_ path: FilePath, _ rules: AccessRules, report: @escaping @Sendable (Failure) -> Void) async throws {
+    init(
+        _ path: FilePath, _ rules: AccessRules, settledAfter: Duration? = nil,
+        report: @escaping @Sendable (Failure) -> Void
+    ) async throws {
         let interval = rules.rereadAfter
+        let age = settledAfter ?? interval
         let (stamp, file) = try await BlockingPool.shared.run {
             let stamp = try? Stamp(path)
             let file = try PasswordFile(path)
             // One that was young, or could not be looked at, is read once more.
-            return (stamp.flatMap { $0.isYoung(at: Self.now(), than: interval) ? nil : $0 }, file)
+            return (stamp.flatMap { $0.isYoung(at: Self.now(), than: age) ? nil : $0 }, file)
         }
         passwords = PasswordCheck(
             file, rememberedFor: rules.rememberedFor, concurrentChecks: rules.concurrentChecks)
         self.path = path
         self.interval = interval
+        self.age = age
         self.report = report
         state = Mutex(State(seen: stamp.map(Seen.file), nextLook: .now + interval))
     }
@@ -105,10 +113,10 @@ final class AccountsFile: Sendable {
             return .some(state.seen)
         }
         guard let known else { return }
-        let (path, interval) = (path, interval)
+        let (path, age) = (path, age)
         let look: Look
         do {
-            look = try await BlockingPool.shared.run { Self.look(at: path, known: known, age: interval) }
+            look = try await BlockingPool.shared.run { Self.look(at: path, known: known, age: age) }
         } catch {
             // The request was cancelled: the next one looks.
             look = .same

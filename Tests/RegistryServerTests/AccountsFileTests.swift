@@ -168,6 +168,25 @@ import Testing
         }
     }
 
+    /// Not only the rule, but what comes of it: the accounts of before stay in force until the file has settled.
+    @Test func aYoungChangeWaits() async throws {
+        let scratch = try Scratch()
+        let file = scratch.path.appending("htpasswd")
+        try write("alice:\(PasswordTests.secretHash)\n", to: file)
+        var rules = AccessRules()
+        rules.rereadAfter = .zero
+        let accounts = try await AccountsFile(file, rules, settledAfter: .seconds(3600)) { _ in }
+        try write("bob:\(PasswordTests.pullHash)\n", to: file)
+        await accounts.refresh()
+        #expect(try await !accounts.passwords.isRight("pull-only", of: "bob"))
+        #expect(try await accounts.passwords.isRight("secret", of: "alice"))
+        let longAgo = timespec(tv_sec: time(nil) - 7200, tv_nsec: 0)
+        #expect(utimensat(AT_FDCWD, file.string, [longAgo, longAgo], 0) == 0)
+        await accounts.refresh()
+        #expect(try await accounts.passwords.isRight("pull-only", of: "bob"))
+        #expect(try await !accounts.passwords.isRight("secret", of: "alice"))
+    }
+
     @Test func otherAccountsAreForgottenOneByOne() async throws {
         let check = PasswordCheck(
             try PasswordFile(text: "alice:\(PasswordTests.secretHash)\nbob:\(PasswordTests.pullHash)", at: "x"),

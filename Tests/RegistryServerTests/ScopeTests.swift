@@ -138,7 +138,7 @@ import Testing
         configuration.access.confined = ["carol": ["carol"]]
         let content = try await DistributionTree(writer.root)
         let server = try await RegistryServer.start(configuration, content: content)
-        let repositories = ["team/app", "app", "carol/app", "carol/own"]
+        let repositories = ["team/app", "app", "carol/app", "carol/own", "team/secret"]
         let digests = [own.digest, config.digest]
         let before = try await answers(of: [server.port], repositories, digests, Pusher.carol)
         for repository in ["team/app", "library/app", "app", "quay.io/carol/app", "docker.io/team/app"] {
@@ -146,7 +146,13 @@ import Testing
             try writer.manifest(document, type: MediaType.manifest, in: repository, tag: "v1")
         }
         try expectSame(await answers(of: [server.port], repositories, digests, Pusher.carol), before)
+        // What cannot be read would show if it were read.
+        let secret = try writer.manifest(
+            ImageManifest(config: config, layers: [config]), type: MediaType.manifest, in: "team/secret", tag: "v1")
+        try writer.write(Data("x".utf8), "blobs/sha256/\(secret.digest.hex.prefix(2))/\(secret.digest.hex)/data")
+        try expectSame(await answers(of: [server.port], repositories, digests, Pusher.carol), before)
         let client = try RawClient(port: server.port)
+        #expect(try await client.get("/v2/team/secret/manifests/v1", Pusher.alice).status == 500)
         #expect(try await client.get("/v2/team/app/manifests/v1", Pusher.alice).status == 200)
         #expect(try await client.get("/v2/carol/own/manifests/v1", Pusher.carol).status == 200)
         await server.stop(limit: .seconds(5))
