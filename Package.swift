@@ -12,6 +12,7 @@ let settings: [SwiftSetting] = [
 
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let systemPackage = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
+let cryptoExtras = Target.Dependency.product(name: "CryptoExtras", package: "swift-crypto")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
 let x509 = Target.Dependency.product(name: "X509", package: "swift-certificates")
@@ -23,12 +24,18 @@ let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 
 /// A room of the house: its library target and the tests beside it.
-func room(_ name: String, _ dependencies: [Target.Dependency], testDependencies: [Target.Dependency] = []) -> [Target] {
+///
+/// - Parameter excluded: folders beside the tests that are no code.
+func room(
+    _ name: String, _ dependencies: [Target.Dependency], testDependencies: [Target.Dependency] = [],
+    excluded: [String] = []
+) -> [Target] {
     [
         .target(name: name, dependencies: dependencies, swiftSettings: settings),
         .testTarget(
             name: "\(name)Tests",
             dependencies: [.byName(name: name), "TestSupport"] + dependencies + testDependencies,
+            exclude: excluded,
             swiftSettings: settings
         ),
     ]
@@ -77,14 +84,17 @@ let package = Package(
             dependencies: ["Archive", "ImageStore", "LinuxSystem", "OCI", "Report", "TestSupport", systemPackage],
             swiftSettings: settings
         ),
-        .executableTarget(name: "sealer", dependencies: ["SealerCommands"], swiftSettings: settings),
+        .executableTarget(name: "sealer", dependencies: ["Remote", "SealerCommands"], swiftSettings: settings),
+        // What ssh asks in tests in the place of sealer.
+        .executableTarget(
+            name: "AskPassProgram", dependencies: ["Remote"], path: "Tests/AskPassProgram", swiftSettings: settings),
     ]
         // Values.
         + room("Report", [])
         + room("OCI", ["Report"])
         + room("YAML", ["CYAML", "Report"])
         + room("Kubefile", ["Report"])
-        + room("Clusterfile", ["OCI", "Report", "YAML"])
+        + room("Clusterfile", ["OCI", "Report", "YAML"], testDependencies: ["LinuxSystem", systemPackage])
         // Bytes on this machine.
         + room("LinuxSystem", ["CLinux", "Report", systemPackage])
         + room("Archive", ["CDeflate", "CLinux", "CZlib", "CZstd", "LinuxSystem", "Report", systemPackage])
@@ -122,7 +132,7 @@ let package = Package(
         + room("DockerEngine", ["LinuxSystem", "Report", nioCore, nioPosix, nioHTTP1, systemPackage])
         + room(
             "Remote", ["DockerEngine", "LinuxSystem", "OCI", "Report", subprocess, systemPackage],
-            testDependencies: ["ImageStore"])
+            testDependencies: ["AskPassProgram", "ImageStore"])
         + room(
             "NodeAgent",
             [
@@ -130,17 +140,23 @@ let package = Package(
                 crypto, systemPackage,
             ]
         )
-        + room("Infra", ["DockerEngine", "LinuxSystem", "Remote", "Report", systemPackage])
+        + room(
+            "Infra", ["Clusterfile", "DockerEngine", "LinuxSystem", "Remote", "Report", systemPackage],
+            testDependencies: ["OCI"])
         // Engines.
         + room(
             "BuildEngine",
             ["Archive", "ImageStore", "Kubefile", "LinuxSystem", "OCI", "Report", "YAML", subprocess, systemPackage]
         )
         + room("Distribution", ["ImageStore", "OCI", "Remote", "Report"], testDependencies: [systemPackage])
+        + room("NodeBalancer", ["LinuxSystem", "Report", "YAML", nioCore, nioPosix, nioSSL, systemPackage])
         + room(
             "ClusterRuntime",
-            ["Clusterfile", "Remote", "Report", asn1, crypto, x509, systemPackage],
-            testDependencies: ["LinuxSystem", "OCI", subprocess]
+            [
+                "Clusterfile", "LinuxSystem", "NodeBalancer", "OCI", "Remote", "Report", "YAML", asn1, crypto,
+                cryptoExtras, x509, systemPackage,
+            ],
+            testDependencies: [subprocess], excluded: ["Golden"]
         )
         + room("Diagnostics", ["Remote", "Report"], testDependencies: ["OCI"])
         + room(
@@ -157,8 +173,8 @@ let package = Package(
             "SealerCommands",
             [
                 "ApplyEngine", "BuildEngine", "ClusterRuntime", "Clusterfile", "DockerEngine", "ImageStore", "Infra",
-                "ImageArchive", "ImageCopy", "ImageTree", "LinuxSystem", "NodeAgent", "OCI", "OlderImages",
-                "RegistryClient",
+                "ImageArchive", "ImageCopy", "ImageTree", "LinuxSystem", "NodeAgent", "NodeBalancer", "OCI",
+                "OlderImages", "RegistryClient",
                 "RegistryServer",
                 "Remote", "Report", "Terminal", argumentParser, systemPackage,
             ]

@@ -66,10 +66,11 @@ take_c_library() {
 }
 
 new_context
-etcd_folder="$("$repository/scripts/unpack-packages.sh" etcd-server etcd-server)"
+etcd_folder="$("$repository/scripts/unpack-packages.sh" etcd etcd-server etcd-client)"
 "$etcd_folder/usr/bin/etcd" --version | grep -Fxq "etcd Version: $etcd_version" ||
     die "Debian's etcd is not $etcd_version any more: change etcd_version in scripts/testbed.sh, and the tag in imageList"
-take "$etcd_folder" usr/bin/etcd
+# As in the image of others, its client is there too: a master that is gone is taken out of etcd with it.
+take "$etcd_folder" usr/bin/etcd usr/bin/etcdctl
 take_c_library
 push "k8s.gcr.io/etcd:$etcd_version-0" "$recipes/etcd"
 

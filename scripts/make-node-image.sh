@@ -15,7 +15,7 @@ debian_mirror() {
 # What a container has no use for, or what would fail there and leave `systemctl is-system-running` degraded.
 masked_units=(
     apt-daily-upgrade.timer apt-daily.timer dev-hugepages.mount dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service
-    fstrim.timer getty.target kmod-static-nodes.service modprobe@.service sys-fs-fuse-connections.mount
+    fstrim.timer getty.target kmod-static-nodes.service modprobe@.service ssh.service ssh.socket sys-fs-fuse-connections.mount
     sys-kernel-config.mount sys-kernel-debug.mount sys-kernel-tracing.mount systemd-logind.service
     systemd-modules-load.service systemd-remount-fs.service systemd-udevd.service systemd-update-utmp.service
     tmp.mount
@@ -37,7 +37,8 @@ make_archive() {
     chroot "$root" systemctl mask "${masked_units[@]}" >>"$log" 2>&1
     chroot "$root" systemctl set-default multi-user.target >>"$log" 2>&1
     rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/var/log/* "$root"/usr/share/{doc,man,info,locale}/*
-    rm -f "$root/etc/hostname" "$root/etc/resolv.conf" "$root/var/lib/dbus/machine-id"
+    # Keys that every node had would be nobody's: who wants sshd on a node makes its keys, and unmasks it.
+    rm -f "$root/etc/hostname" "$root/etc/resolv.conf" "$root/var/lib/dbus/machine-id" "$root"/etc/ssh/ssh_host_*
     # Empty: the entrypoint gives every node its own.
     : >"$root/etc/machine-id"
     tar -C "$root" --sort=name --numeric-owner --xattrs -cf "$work_folder/node.tar" .

@@ -5,6 +5,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/testbed.sh"
 
 require_root
 "$repository/scripts/build-sealer.sh"
+# Hosts over SSH are tested with a real sshd, in namespaces of its own.
+"$repository/scripts/install-packages.sh" openssh-client openssh-server sudo
 exports="$("$repository/scripts/prepare-testbed.sh")"
 eval "$exports"
 

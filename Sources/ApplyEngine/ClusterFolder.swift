@@ -1,3 +1,4 @@
+import Clusterfile
 import FoundationEssentials
 import Glibc
 import LinuxSystem
@@ -18,11 +19,19 @@ public struct ClusterFolder: Sendable {
     public var kubeconfig: FilePath { path.appending("kubeconfig") }
     /// The Clusterfile.
     public var clusterfile: FilePath { path.appending("Clusterfile") }
+    /// Every host that was given to the cluster and not taken back yet, as a Clusterfile.
+    public var members: FilePath { path.appending("members") }
     /// The journal.
     public var journal: FilePath { path.appending("journal.jsonl") }
 
-    /// Whether there is such a folder. Blocking.
-    public var exists: Bool { Folder.exists(path) }
+    /// The host keys that were accepted for the cluster.
+    public var knownHosts: FilePath { path.appending("known_hosts") }
+
+    /// Whether there is such a cluster: it has a Clusterfile. Host keys may be known before. Blocking.
+    public var exists: Bool { isFile(clusterfile) }
+
+    /// Whether there is anything of it at all. Blocking.
+    var hasAnything: Bool { Folder.exists(path) }
 
     /// Makes the folder; only its owner may look into it. Blocking.
     public func make() throws {
@@ -51,72 +60,45 @@ public struct ClusterFolder: Sendable {
         try AtomicFile.write(bytes, to: file, permissions: .ownerReadWrite)
     }
 
+    /// Reads a secret; nil when there is none. Blocking.
+    public func readSecret(_ name: String) throws -> Data? {
+        do {
+            return Data(try readFile(path.appending(FilePath(name).components), limit: 1 << 20))
+        } catch let failure as Failure where failure.kind == .notFound {
+            return nil
+        }
+    }
+
+    /// Reads the Clusterfile, or the file of all members; nil when there is none. Blocking.
+    ///
+    /// - Throws: `InvalidText` when somebody has changed it into none.
+    public func readCluster(_ file: FilePath) throws -> Cluster? {
+        do {
+            let text = String(decoding: try readFile(file, limit: 1 << 20), as: UTF8.self)
+            return try Cluster.parse(text, file: file.string).cluster
+        } catch let failure as Failure where failure.kind == .notFound {
+            return nil
+        }
+    }
+
+    /// Writes the Clusterfile, or the file of all members. Blocking.
+    public func write(_ cluster: Cluster, to file: FilePath) throws {
+        try AtomicFile.write(Array(cluster.text.utf8), to: file, permissions: .ownerReadWrite)
+    }
+
     /// Deletes the folder. The lock file stays: deleting it would give two processes a lock each. Blocking.
     public func delete() throws {
         try Folder.delete(path)
     }
 
+    private func isFile(_ path: FilePath) -> Bool { access(path.string, F_OK) == 0 }
+
     /// The names of the clusters in a state folder, sorted. Blocking.
     public static func clusters(in state: FilePath) throws -> [String] {
         let folder = state.appending("clusters")
         guard Folder.exists(folder) else { return [] }
-        return try Folder.names(in: folder).filter { !$0.hasPrefix(".") && Folder.exists(folder.appending($0)) }
-    }
-}
-
-/// The journal of a cluster: one line of JSON before and after each step, synced to disk.
-public actor FileJournal: Journal {
-    private struct Line: Encodable {
-        var at: String
-        var event: String
-        var step: String
-        var title: String
-        var host: String?
-        var message: String?
-    }
-
-    private let path: FilePath
-
-    /// Makes a journal that appends to a file.
-    public init(_ path: FilePath) {
-        self.path = path
-    }
-
-    /// Appends a line.
-    public func write(_ event: JournalEvent, _ step: PlanStep) async throws {
-        let (name, message): (String, String?) =
-            switch event {
-            case .began: ("began", nil)
-            case .ended: ("ended", nil)
-            case .failed(let message): ("failed", message)
-            }
-        let line = Line(
-            at: Date.now.ISO8601Format(.iso8601(timeZone: .gmt, includingFractionalSeconds: true)),
-            event: name,
-            step: step.id,
-            title: step.title,
-            host: step.host,
-            message: message
-        )
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        let bytes = try encoder.encode(line) + Data("\n".utf8)
-        let path = path
-        try await BlockingPool.shared.run {
-            do {
-                let file = try FileDescriptor.open(
-                    path,
-                    .writeOnly,
-                    options: [.append, .create, .closeOnExec],
-                    permissions: .ownerReadWrite
-                )
-                try file.closeAfter {
-                    try file.writeAll(bytes)
-                    guard fdatasync(file.rawValue) == 0 else { throw Errno(rawValue: errno) }
-                }
-            } catch {
-                throw Failure(.system, "cannot write the journal", at: path.string, causes: [error])
-            }
+        return try Folder.names(in: folder).filter {
+            !$0.hasPrefix(".") && ClusterFolder(state: state, cluster: $0).exists
         }
     }
 }

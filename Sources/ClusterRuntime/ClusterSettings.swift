@@ -7,10 +7,8 @@ public struct ClusterSettings: Sendable {
     public var name: String
     /// The Kubernetes version that the image brings.
     public var version: KubernetesVersion
-    /// The pods' network.
-    public var podNetwork: IPv4Network
-    /// The services' network.
-    public var serviceNetwork: IPv4Network
+    /// The networks of pods and services.
+    public var network: ClusterNetwork
     /// Further names and addresses for the API server's certificate.
     public var certificateNames: [String]
     /// The image's contained etcd, if exactly one is there: its tag becomes etcd's.
@@ -26,16 +24,19 @@ public struct ClusterSettings: Sendable {
     /// Environment for the rootfs' scripts.
     public var environment: [String: String]
 
+    /// kubeadm's own documents of the Clusterfile, laid over all others.
+    public var kubeadmDocuments: [KubeadmDocument]
+
     /// Makes settings.
     public init(
-        name: String, version: KubernetesVersion, podNetwork: IPv4Network, serviceNetwork: IPv4Network,
+        name: String, version: KubernetesVersion, network: ClusterNetwork = ClusterNetwork(),
         certificateNames: [String] = [], etcdTag: String?, hasCoreDNS: Bool, podNetworking: PodNetworking,
-        rootfs: String, registry: RegistryAddress = RegistryAddress(), environment: [String: String] = [:]
+        rootfs: String, registry: RegistryAddress = RegistryAddress(), environment: [String: String] = [:],
+        kubeadmDocuments: [KubeadmDocument] = []
     ) {
         self.name = name
         self.version = version
-        self.podNetwork = podNetwork
-        self.serviceNetwork = serviceNetwork
+        self.network = network
         self.certificateNames = certificateNames
         self.etcdTag = etcdTag
         self.hasCoreDNS = hasCoreDNS
@@ -43,6 +44,7 @@ public struct ClusterSettings: Sendable {
         self.rootfs = rootfs
         self.registry = registry
         self.environment = environment
+        self.kubeadmDocuments = kubeadmDocuments
     }
 }
 
@@ -90,13 +92,16 @@ public struct ClusterNode: Sendable {
     public var role: Role
     /// The address that the other nodes reach it at.
     public var address: String
+    /// The node's part of the pod network where sealer gives it; CIDR.
+    public var podNetwork: String?
 
     /// Makes a node.
-    public init(host: any Host, facts: HostFacts, role: Role, address: String) {
+    public init(host: any Host, facts: HostFacts, role: Role, address: String, podNetwork: String? = nil) {
         self.host = host
         self.facts = facts
         self.role = role
         self.address = address
+        self.podNetwork = podNetwork
     }
 
     /// Its name in the cluster.

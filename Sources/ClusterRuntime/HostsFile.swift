@@ -1,10 +1,27 @@
+import FoundationEssentials
+import SystemPackage
+
 /// The block of lines that sealer keeps in a node's /etc/hosts; the rest of the file is left as it is.
-struct HostsFile {
+public enum HostsFile {
+    /// A line of the block.
+    public struct Entry: Sendable, Hashable {
+        /// The address.
+        public var address: String
+        /// The names that it has.
+        public var names: [String]
+
+        /// Makes a line.
+        public init(address: String, names: [String]) {
+            self.address = address
+            self.names = names
+        }
+    }
+
     private static let begin = "# begin: names of the sealer cluster"
     private static let end = "# end: names of the sealer cluster"
 
     /// The file's text with the block set to the given entries; without entries the block goes.
-    static func text(_ old: String, with entries: [(address: String, names: [String])]) -> String {
+    public static func text(_ old: String, with entries: [Entry]) -> String {
         var kept: [Substring] = []
         var isInside = false
         for line in old.split(separator: "\n", omittingEmptySubsequences: false) {
@@ -15,8 +32,40 @@ struct HostsFile {
         while kept.last?.isEmpty == true { kept.removeLast() }
         var text = kept.joined(separator: "\n")
         if !text.isEmpty { text += "\n" }
-        guard !entries.isEmpty else { return text }
+        return entries.isEmpty ? text : text + block(entries)
+    }
+
+    private static func block(_ entries: [Entry]) -> String {
         let lines = entries.map { "\($0.address)\t\($0.names.joined(separator: " "))" }
-        return text + ([begin] + lines + [end]).joined(separator: "\n") + "\n"
+        return ([begin] + lines + [end]).joined(separator: "\n") + "\n"
+    }
+
+    /// The service that `keeping` brings.
+    public static let unit = "sealer-names.service"
+
+    /// Brings the block back at boot, if whoever starts the host writes the file anew, as Docker does.
+    public static func keeping(_ entries: [Entry]) -> NodeAspect {
+        let copy: FilePath = "/etc/sealer/names"
+        let unitText = """
+            [Unit]
+            Description=sealer's names of the cluster
+            Before=containerd.service kubelet.service
+
+            [Service]
+            Type=oneshot
+            RemainAfterExit=yes
+            ExecStart=/bin/sh -c "grep -qxF '\(begin)' /etc/hosts || cat \(copy) >>/etc/hosts"
+
+            [Install]
+            WantedBy=multi-user.target
+
+            """
+        return NodeAspect(
+            .names,
+            files: [
+                ManagedFile(copy, Data(block(entries).utf8)),
+                ManagedFile(FilePath("/etc/systemd/system").appending(unit), Data(unitText.utf8)),
+            ],
+            service: unit)
     }
 }

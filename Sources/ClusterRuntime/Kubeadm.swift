@@ -10,7 +10,7 @@ public struct Kubeadm: KubernetesRuntime {
     static let authorityFile: FilePath = "/etc/kubernetes/pki/ca.crt"
     private static let configurationFile: FilePath = "/etc/kubernetes/sealer-kubeadm.yaml"
 
-    private let settings: ClusterSettings
+    let settings: ClusterSettings
     private let preparation: NodePreparation
     private let configuration: KubeadmConfiguration
 
@@ -23,78 +23,61 @@ public struct Kubeadm: KubernetesRuntime {
         configuration = try KubeadmConfiguration(settings)
     }
 
-    /// Sets bridge and overlay up when the image says that sealer does the pod network.
-    public func connectPods(of node: ClusterNode, among nodes: [ClusterNode]) async throws {
-        guard settings.podNetworking == .bridge else { return }
-        let parts = try podNetworkParts(of: nodes)
-        guard let part = parts.first(where: { $0.node == node.name }) else {
-            throw Failure(.software, "the node is not among the cluster's", at: node.host.name)
-        }
-        let peers = parts.filter { $0 != part }
-        try await PodNetwork.install(part, peers: peers, wholeNetwork: settings.podNetwork.description, on: node)
+    // MARK: - Members
+
+    /// kubeadm finds these below `/etc/kubernetes/pki` and makes none itself.
+    public func certificates(of master: ClusterNode, under authorities: ClusterAuthorities, years: Int) throws
+        -> [CertificateFile]
+    {
+        try NodeCertificates(
+            .init(
+                node: master.name, addresses: [master.address],
+                serviceNetworks: settings.network.services.map(\.description), more: configuration.certificateNames),
+            authorities: authorities, years: years
+        ).files
     }
 
-    /// Runs `kubeadm init`, and makes the ticket for the other nodes.
-    public func initialise(_ master: ClusterNode, among nodes: [ClusterNode], step: Step) async throws -> JoinTicket {
+    /// Runs `kubeadm init`. Its token is thrown away: members get tickets of their own.
+    public func initialise(_ master: ClusterNode, isAlone: Bool, step: Step) async throws {
         let token = BootstrapToken()
         let runtime = try await preparation.runtime(of: master)
-        let isAlone = nodes.allSatisfy { $0.role == .master }
-        let file = try configuration.initFile(for: master, runtime: runtime, token: token, isAlone: isAlone)
-        let skipped = configuration.skippedPhases(for: master)
+        let file = try configuration.initFile(
+            for: KubeadmNode(master, runtime: runtime), token: token, isAlone: isAlone)
+        for note in file.notes { step.note(note) }
+        let skipped = configuration.skippedPhases(programs: master.facts.programs)
         for (phase, reason) in skipped { step.note("phase \(phase) is skipped: \(reason)") }
         var arguments = ["kubeadm", "init", "--config", Self.configurationFile.string]
         if !skipped.isEmpty { arguments.append("--skip-phases=\(skipped.map(\.phase).joined(separator: ","))") }
-        try await kubeadm(arguments, configuration: file, token: token, on: master, limit: .seconds(360), step: step)
+        try await kubeadm(
+            arguments, configuration: file.bytes, token: token, on: master, limit: .seconds(360), step: step)
+        try await assignPodNetwork(to: master, through: master)
+    }
+
+    /// Makes a bootstrap token in the cluster, and waits until the controller manager has signed the cluster's public
+    /// information with it. kubeadm would find that out too, but looks only every five seconds.
+    public func makeTicket(through master: ClusterNode) async throws -> JoinTicket {
         guard let certificate = try await master.host.readFile(Self.authorityFile, limit: 1 << 20) else {
-            throw Failure(
-                .commandFailed,
-                "kubeadm init ended well, but left no \(Self.authorityFile)",
-                at: master.host.name
-            )
+            throw Failure(.notFound, "the master has no \(Self.authorityFile)", at: master.host.name)
         }
         let hash = try publicKeyHash(
             ofCertificate: String(decoding: certificate, as: UTF8.self),
-            at: "\(master.host.name):\(Self.authorityFile)"
-        )
-        try await assignPodNetwork(to: master, among: nodes, through: master)
-        return JoinTicket(token: token, authorityHash: hash)
-    }
-
-    /// Runs `kubeadm join` with the ticket's token and CA hash.
-    public func join(
-        _ node: ClusterNode,
-        among nodes: [ClusterNode],
-        through master: ClusterNode,
-        ticket: JoinTicket,
-        step: Step
-    ) async throws {
-        let file = try configuration.joinFile(
-            for: node,
-            runtime: try await preparation.runtime(of: node),
-            token: ticket.token,
-            authorityHash: ticket.authorityHash
-        )
-        var arguments = ["kubeadm", "join", "--config", Self.configurationFile.string]
-        if let skipped = configuration.skippedPreflight(for: node) {
-            arguments.append("--skip-phases=\(skipped.phase)")
+            at: "\(master.host.name):\(Self.authorityFile)")
+        let token = BootstrapToken()
+        let made = try await kubectl(
+            ["apply", "--filename=-"], input: try token.secret(validFor: .seconds(7200), from: .now), through: master)
+        guard made.status == 0 else {
+            throw Failure(
+                .commandFailed, "cannot make a join token: \(token.redacted(made.errorText))", at: master.host.name)
         }
-        try await waitForSignature(of: ticket.token, through: master)
-        try await kubeadm(
-            arguments, configuration: file, token: ticket.token, on: node, limit: .seconds(240), step: step)
-        try await assignPodNetwork(to: node, among: nodes, through: master)
-    }
-
-    /// Waits until the controller manager has signed the cluster's public information with the token. kubeadm would find
-    /// that out too, but looks only every five seconds.
-    private func waitForSignature(of token: BootstrapToken, through master: ClusterNode) async throws {
         let end = ContinuousClock.now + .seconds(90)
         let path = "{.data.jws-kubeconfig-\(token.identifier)}"
         while ContinuousClock.now < end {
             let result = try await kubectl(
                 ["--namespace=kube-public", "get", "configmap", "cluster-info", "--output=jsonpath=\(path)"],
-                through: master
-            )
-            if result.status == 0, !result.output.isEmpty { return }
+                through: master)
+            if result.status == 0, !result.output.isEmpty {
+                return JoinTicket(token: token, authorityHash: hash, made: .now)
+            }
             try await Task.sleep(for: .milliseconds(200))
         }
         throw Failure(
@@ -103,6 +86,33 @@ public struct Kubeadm: KubernetesRuntime {
             at: master.host.name,
             remedy: "look at the pod kube-controller-manager-\(master.name) in kube-system"
         )
+    }
+
+    /// Runs `kubeadm join` with the ticket's token and CA hash.
+    public func join(_ node: ClusterNode, through master: ClusterNode, ticket: JoinTicket, step: Step) async throws {
+        let file = try configuration.joinFile(
+            for: KubeadmNode(node, runtime: try await preparation.runtime(of: node)),
+            asMaster: node.role == .master,
+            token: ticket.token,
+            authorityHash: ticket.authorityHash
+        )
+        for note in file.notes { step.note(note) }
+        var arguments = ["kubeadm", "join", "--config", Self.configurationFile.string]
+        if let skipped = configuration.skippedPreflight(programs: node.facts.programs) {
+            arguments.append("--skip-phases=\(skipped.phase)")
+        }
+        try await kubeadm(
+            arguments, configuration: file.bytes, token: ticket.token, on: node, limit: .seconds(300), step: step)
+        try await assignPodNetwork(to: node, through: master)
+    }
+
+    /// Runs the rootfs' own script: `kubeadm reset` needs crictl, which not every image brings.
+    public func clean(_ node: ClusterNode, step: Step) async throws {
+        try await preparation.run(script: "clean-kube.sh", on: node, step: step)
+        // It may have watched a folder that the script took away.
+        try await node.host.check(
+            RemoteCommand(["systemctl", "try-restart", "containerd.service"]), purpose: "starting containerd anew",
+            limit: .seconds(120))
     }
 
     /// Runs kubeadm with its configuration in a file that only root can read and that is gone afterwards: it has a token.
@@ -150,34 +160,11 @@ public struct Kubeadm: KubernetesRuntime {
         }
     }
 
-    /// Each node's part: the next 256 addresses of the pod network for each, in the order of `nodes`.
-    private func podNetworkParts(of nodes: [ClusterNode]) throws -> [PodNetwork.Part] {
-        try nodes.enumerated().map { number, node in
-            guard let base = settings.podNetwork.address(at: UInt32(number) << 8),
-                settings.podNetwork.address(at: UInt32(number) << 8 + 255) != nil
-            else {
-                throw Failure(
-                    .invalidInput,
-                    "the pod network \(settings.podNetwork) has no 256 addresses left for \(node.name)",
-                    at: settings.name,
-                    remedy: "take a larger one: --pod-cidr"
-                )
-            }
-            return PodNetwork.Part(node: node.name, address: node.address, network: "\(base)/24")
-        }
-    }
-
     /// Tells Kubernetes which part of the pod network a node has. Its own controller for that would make the controller
     /// manager wait ten seconds at its start; and the change makes kubelet report at once.
-    private func assignPodNetwork(
-        to node: ClusterNode,
-        among nodes: [ClusterNode],
-        through master: ClusterNode
-    ) async throws {
-        guard settings.podNetworking == .bridge,
-            let part = try podNetworkParts(of: nodes).first(where: { $0.node == node.name })
-        else { return }
-        let patch = #"{"spec":{"podCIDR":"\#(part.network)","podCIDRs":["\#(part.network)"]}}"#
+    private func assignPodNetwork(to node: ClusterNode, through master: ClusterNode) async throws {
+        guard settings.podNetworking == .bridge, let part = node.podNetwork else { return }
+        let patch = #"{"spec":{"podCIDR":"\#(part)","podCIDRs":["\#(part)"]}}"#
         let end = ContinuousClock.now + .seconds(60)
         while true {
             // kubelet makes the CSINode a moment after the Node; a change before that does not wake it.
@@ -185,103 +172,59 @@ public struct Kubeadm: KubernetesRuntime {
             if known.status == 0 { break }
             guard ContinuousClock.now < end else {
                 throw Failure(
-                    .timeout,
-                    "waited 60 s for kubelet to register the node, in vain: \(known.errorText)",
-                    at: node.host.name,
-                    remedy: "look at kubelet's log on the node: journalctl --unit kubelet"
-                )
+                    .timeout, "waited 60 s for kubelet to register the node, in vain: \(known.errorText)",
+                    at: node.host.name, remedy: "look at kubelet's log on the node: journalctl --unit kubelet")
             }
             try await Task.sleep(for: .milliseconds(200))
         }
-        let result = try await kubectl(["patch", "node", node.name, "--patch", patch], through: master)
-        guard result.status == 0 else {
-            throw Failure(
-                .commandFailed,
-                "cannot give the node its part \(part.network) of the pod network: \(result.errorText)",
-                at: node.host.name
-            )
-        }
+        try await must(
+            ["patch", "node", node.name, "--patch", patch], "give the node its part \(part) of the pod network",
+            through: master)
     }
 
-    /// Polls the nodes' conditions until all are `Ready`.
-    public func waitUntilReady(
-        _ nodes: [ClusterNode],
-        through master: ClusterNode,
-        limit: Duration,
-        step: Step
-    ) async throws -> [NodeStatus] {
-        let end = ContinuousClock.now + limit
-        while true {
-            let statuses = try await nodeStatuses(through: master)
-            let ready = Set(statuses.filter(\.isReady).map(\.name))
-            let waiting = nodes.map(\.name).filter { !ready.contains($0) }
-            step.advance(Int64(nodes.count - waiting.count), of: Int64(nodes.count), unit: .items)
-            if waiting.isEmpty { return statuses }
-            guard ContinuousClock.now < end else {
-                let reasons = waiting.map { name in
-                    "\(name): \(statuses.first { $0.name == name }?.reason ?? "is no member of the cluster")"
-                }
-                throw Failure(
-                    .timeout,
-                    "not Ready after \(limit.inWords): \(reasons.joined(separator: "; "))",
-                    at: settings.name,
-                    remedy: "look at kubelet's log on the node: journalctl --unit kubelet"
-                )
-            }
-            try await Task.sleep(for: .milliseconds(500))
-        }
-    }
+    // MARK: - kubectl
 
-    /// Polls the pods until all are well. Pods may still be made meanwhile: two looks in a row must agree.
-    ///
-    /// The control plane's own pods are left out: kubelet tells of their readiness up to a minute late. The API server's
-    /// `/readyz` speaks for it and for etcd, the nodes' and pods' progress for the other two.
-    public func waitUntilPodsReady(through master: ClusterNode, limit: Duration, step: Step) async throws -> [PodStatus]
-    {
-        let end = ContinuousClock.now + limit
-        var before: Set<String>?
-        while true {
-            let health = try await kubectl(["get", "--raw=/readyz"], through: master)
-            let result = try await kubectl(["get", "pods", "--all-namespaces", "--output=json"], through: master)
-            guard result.status == 0 else {
-                throw Failure(.commandFailed, "cannot list the pods: \(result.errorText)", at: master.host.name)
-            }
-            let pods = try PodStatus.list(fromJSON: result.output)
-            let unwell = pods.filter { !$0.isWell && !$0.isStatic }
-            step.advance(Int64(pods.count - unwell.count), of: Int64(pods.count), unit: .items)
-            let names = Set(pods.map(\.name))
-            if health.status == 0, unwell.isEmpty, names == before { return pods }
-            before = unwell.isEmpty ? names : nil
-            guard ContinuousClock.now < end else {
-                var reasons = unwell.map { "\($0.name): \($0.reason)" }
-                if health.status != 0 { reasons.append("the API server: \(health.errorText)") }
-                throw Failure(
-                    .timeout,
-                    "pods not ready after \(limit.inWords): \(reasons.joined(separator: "; "))",
-                    at: settings.name,
-                    remedy: "the cluster runs; look at them with kubectl describe pod"
-                )
-            }
-            try await Task.sleep(for: .milliseconds(300))
-        }
-    }
-
-    private func nodeStatuses(through master: ClusterNode) async throws -> [NodeStatus] {
-        let result = try await kubectl(["get", "nodes", "--output=json"], through: master)
-        guard result.status == 0 else {
-            throw Failure(.commandFailed, "cannot list the nodes: \(result.errorText)", at: master.host.name)
-        }
-        return try NodeStatus.list(fromJSON: result.output)
-    }
-
-    private func kubectl(_ arguments: [String], through master: ClusterNode) async throws -> CommandResult {
+    func kubectl(
+        _ arguments: [String], input: Data? = nil, limit: Duration = .seconds(30), through master: ClusterNode,
+        output: @escaping @Sendable (OutputLine) -> Void = { _ in }
+    ) async throws -> CommandResult {
         try await master.host.run(
             RemoteCommand(
-                ["kubectl", "--kubeconfig", Self.administratorFile.string, "--request-timeout=10s"] + arguments
-            ),
-            limit: .seconds(30),
-            output: { _ in }
+                ["kubectl", "--kubeconfig", Self.administratorFile.string, "--request-timeout=10s"] + arguments,
+                input: input),
+            limit: limit,
+            output: output
         )
+    }
+
+    /// Runs kubectl, which must succeed. What a control plane says that is busy with its own members is no answer: it is asked
+    /// again for a while, so the command must bear to be repeated.
+    ///
+    /// - Parameter purpose: completes the message `cannot …`.
+    @discardableResult
+    func must(
+        _ arguments: [String], input: Data? = nil, _ purpose: String, through master: ClusterNode
+    ) async throws -> CommandResult {
+        let end = ContinuousClock.now + .seconds(60)
+        while true {
+            let result = try await kubectl(arguments, input: input, through: master)
+            if result.status == 0 { return result }
+            guard Self.isPassing(result.errorText), ContinuousClock.now < end else {
+                let tail = result.errorText.split(separator: "\n").suffix(5).joined(separator: "\n")
+                throw Failure(.commandFailed, "cannot \(purpose): \(tail)", at: master.host.name)
+            }
+            try await Task.sleep(for: .seconds(1))
+        }
+    }
+
+    /// Whether an error of kubectl's is of a kind that goes away by itself: etcd chooses a leader or takes a member in, an API
+    /// server starts.
+    static func isPassing(_ error: String) -> Bool {
+        [
+            "etcdserver: request timed out", "etcdserver: leader changed", "etcdserver: too many requests",
+            "connection refused", "TLS handshake timeout", "i/o timeout", "unexpected EOF", "(ServiceUnavailable)",
+            "Timeout: request did not complete", "context deadline exceeded", "Client.Timeout exceeded",
+        ].contains { error.contains($0) }
     }
 
     /// Reads the administrator's kubeconfig and points it at the master's address, which the operator's side can reach.
@@ -290,8 +233,9 @@ public struct Kubeadm: KubernetesRuntime {
             throw Failure(.notFound, "there is no \(Self.administratorFile)", at: master.host.name)
         }
         let port = ClusterNames.apiServerPort
+        let address = master.address.contains(":") ? "[\(master.address)]" : master.address
         let text = String(decoding: bytes, as: UTF8.self)
-            .replacing("https://\(ClusterNames.apiServer):\(port)", with: "https://\(master.address):\(port)")
+            .replacing("https://\(ClusterNames.apiServer):\(port)", with: "https://\(address):\(port)")
         return Data(text.utf8)
     }
 }

@@ -1,131 +1,217 @@
 import Clusterfile
 import FoundationEssentials
-import Remote
 import Report
+import YAML
 
-/// Makes kubeadm's configuration files out of the cluster's settings and the nodes' facts. Values in, bytes out.
+/// A configuration file for kubeadm. It holds a token, so its content has no description.
+public struct KubeadmFile: Sendable, CustomStringConvertible {
+    /// The content.
+    public let bytes: Data
+    /// What of the documents that were laid over was left out, and why: for the user to read.
+    public let notes: [String]
+    /// Not the content.
+    public var description: String { "a kubeadm configuration of \(bytes.count) bytes" }
+}
+
+/// Makes kubeadm's configuration files out of the cluster's settings and what is known of the nodes. Values in, bytes out.
+///
+/// What sealer says is the ground; the image's documents are laid over it, then the user's. Some fields stay as sealer sets
+/// them, because the rest of the cluster hangs on them; lists of names and tokens are joined.
 public struct KubeadmConfiguration: Sendable {
-    private let settings: ClusterSettings
+    /// What the runtime of a node needs to be told.
+    public typealias NodeRuntime = KubeadmNode.Runtime
+
+    private let settings: KubeadmSettings
     private let api: KubeadmAPI
 
     /// Makes a generator for the version of the settings.
     ///
-    /// - Throws: `Failure` of kind `invalidInput` for a Kubernetes version that is too old.
-    public init(_ settings: ClusterSettings) throws(Failure) {
+    /// - Throws: `Failure` of kind `invalidInput` for a Kubernetes version that is too old, or too old for dual stack.
+    public init(_ settings: KubeadmSettings) throws(Failure) {
         self.settings = settings
         api = try settings.version.kubeadmAPI
-    }
-
-    /// What the runtime of a node needs to be told.
-    public struct NodeRuntime: Sendable, Hashable {
-        /// The container runtime's socket, a path.
-        public var socket: String
-        /// `systemd` or `cgroupfs`, as the container runtime is configured.
-        public var cgroupDriver: String
-
-        /// Makes the values.
-        public init(socket: String, cgroupDriver: String) {
-            self.socket = socket
-            self.cgroupDriver = cgroupDriver
+        guard !settings.isDualStack || settings.version >= KubernetesVersion(1, 16) else {
+            throw Failure(
+                .invalidInput, "Kubernetes \(settings.version) has no dual stack",
+                remedy: "name one network for pods and one for services, or take 1.16 or later")
         }
     }
+
+    /// Makes a generator for a cluster.
+    ///
+    /// - Throws: what `init(_:)` throws.
+    public init(_ settings: ClusterSettings) throws(Failure) { try self.init(KubeadmSettings(settings)) }
+
+    // MARK: - Files
 
     /// The file for `kubeadm init` on the first master.
     ///
     /// - Parameters:
     ///   - isAlone: whether there are no worker nodes, so that the master must take ordinary pods.
-    public func initFile(
-        for node: ClusterNode,
-        runtime: NodeRuntime,
-        token: BootstrapToken,
-        isAlone: Bool
-    ) throws -> Data {
-        let names = [ClusterNames.apiServer, "localhost", "127.0.0.1", node.address] + settings.certificateNames
-        var seen: Set<String> = []
-        var documents: [any Encodable] = [
+    /// - Throws: `Failure` of kind `invalidInput` for a document of the user that cannot be laid over.
+    public func initFile(for node: KubeadmNode, token: BootstrapToken, isAlone: Bool) throws -> KubeadmFile {
+        try file([
             KubeadmDocuments.InitConfiguration(
-                apiVersion: api.rawValue,
-                bootstrapTokens: [.init(token: token.text, ttl: "2h0m0s")],
-                localAPIEndpoint: .init(advertiseAddress: node.address, bindPort: ClusterNames.apiServerPort),
-                nodeRegistration: registration(of: node, runtime: runtime, taints: isAlone ? [] : nil)
+                bootstrapToken: .init(token: token.text, ttl: "2h0m0s"),
+                localAPIEndpoint: try endpoint(of: node),
+                nodeRegistration: registration(of: node, taints: isAlone ? [] : nil)
             ),
             KubeadmDocuments.ClusterConfiguration(
-                apiVersion: api.rawValue,
                 kubernetesVersion: settings.version.description,
-                clusterName: settings.name,
-                controlPlaneEndpoint: "\(ClusterNames.apiServer):\(ClusterNames.apiServerPort)",
+                clusterName: settings.clusterName,
+                controlPlaneEndpoint: Self.controlPlaneEndpoint,
                 imageRepository: settings.version.defaultImageRepository,
                 networking: .init(
-                    podSubnet: settings.podNetwork.description,
-                    serviceSubnet: settings.serviceNetwork.description,
-                    dnsDomain: "cluster.local"
-                ),
-                apiServer: .init(certSANs: names.filter { seen.insert($0).inserted }),
-                controllerManager: settings.podNetworking == .bridge
-                    // sealer gives the nodes their parts of the pod network itself.
-                    ? .init(extraArgs: .init(values: ["allocate-node-cidrs": "false"], api: api)) : nil,
-                etcd: settings.etcdTag.map { .init(local: .init(imageTag: $0)) }
+                    podSubnets: settings.podSubnets, serviceSubnets: settings.serviceSubnets,
+                    dnsDomain: settings.dnsDomain),
+                certSANs: Self.once(
+                    // Each master's own address stands in its certificate anyway; here it would be asked of all.
+                    [ClusterNames.apiServer, "localhost", "127.0.0.1"] + settings.certificateNames),
+                controllerManagerArguments: settings.assignsPodNetworks ? [("allocate-node-cidrs", "false")] : [],
+                etcdTag: settings.etcdTag,
+                // From 1.21 on it is there without being asked for.
+                featureGates: settings.isDualStack && settings.version < KubernetesVersion(1, 21)
+                    ? [("IPv6DualStack", true)] : []
             ),
             KubeadmDocuments.KubeletConfiguration(
-                cgroupDriver: runtime.cgroupDriver,
-                failSwapOn: !node.facts.hasSwap
-            ),
-        ]
-        documents.append(
-            KubeadmDocuments.KubeProxyConfiguration(
-                mode: "iptables",
-                // A container may not write the kernel's connection tracking limits.
-                conntrack: node.facts.isContainer ? .init(maxPerCore: 0, min: 0) : nil
-            )
-        )
-        return try KubeadmDocuments.file(documents)
+                cgroupDriver: node.runtime.cgroupDriver, failSwapOn: !node.hasSwap),
+            KubeadmDocuments.KubeProxyConfiguration(mode: "iptables", leavesConntrackAlone: node.isContainer),
+        ])
     }
 
-    /// The file for `kubeadm join` of a worker.
+    /// The file for `kubeadm join` of a worker, or of a further master, which must have the authorities and its certificates
+    /// already.
     ///
-    /// - Parameter authorityHash: `sha256:` and the hash of the cluster CA's public key.
+    /// - Parameters:
+    ///   - authorityHash: `sha256:` and the hash of the cluster CA's public key.
+    ///   - isAlone: as for `initFile`; for masters only.
+    /// - Throws: `Failure` of kind `invalidInput` for a document of the user that cannot be laid over.
     public func joinFile(
-        for node: ClusterNode,
-        runtime: NodeRuntime,
-        token: BootstrapToken,
-        authorityHash: String
-    ) throws -> Data {
-        try KubeadmDocuments.file([
+        for node: KubeadmNode, asMaster: Bool = false, token: BootstrapToken, authorityHash: String,
+        isAlone: Bool = false
+    ) throws -> KubeadmFile {
+        // The first master's kubelet configuration is the cluster's; this node's container runtime may use another driver.
+        let driver = [("cgroup-driver", node.runtime.cgroupDriver)]
+        return try file([
             KubeadmDocuments.JoinConfiguration(
-                apiVersion: api.rawValue,
                 discovery: .init(
-                    bootstrapToken: .init(
-                        apiServerEndpoint: "\(ClusterNames.apiServer):\(ClusterNames.apiServerPort)",
-                        token: token.text,
-                        caCertHashes: [authorityHash]
-                    ),
-                    // v1beta4 moved it into a `timeouts` object; there the default of five minutes holds.
-                    timeout: api == .v1beta4 ? nil : "2m0s"
-                ),
-                nodeRegistration: registration(of: node, runtime: runtime, taints: nil)
+                    apiServerEndpoint: Self.controlPlaneEndpoint, token: token.text, caCertHashes: [authorityHash],
+                    timeout: "2m0s"),
+                nodeRegistration: registration(of: node, taints: asMaster && isAlone ? [] : nil, more: driver),
+                localAPIEndpoint: asMaster ? try endpoint(of: node) : nil
             )
         ])
     }
 
+    /// The further names and addresses of the API server: the settings' and those of the documents that are laid over.
+    public var certificateNames: [String] {
+        Self.once(
+            settings.certificateNames
+                + settings.overlays.filter { $0.kind == .clusterConfiguration }.flatMap { overlay in
+                    (overlay.fields[path: ["apiServer", "certSANs"]]?.sequence ?? []).compactMap(\.scalar?.text)
+                })
+    }
+
+    private static let controlPlaneEndpoint = "\(ClusterNames.apiServer):\(ClusterNames.apiServerPort)"
+
+    private func endpoint(of node: KubeadmNode) throws -> KubeadmDocuments.Endpoint {
+        guard let address = node.addresses.first else {
+            throw Failure(.software, "the node has no address", at: node.name)
+        }
+        return .init(advertiseAddress: address, bindPort: ClusterNames.apiServerPort)
+    }
+
     private func registration(
-        of node: ClusterNode,
-        runtime: NodeRuntime,
-        taints: [String]?
+        of node: KubeadmNode, taints: [YAMLNode]?, more: [(String, String)] = []
     ) -> KubeadmDocuments.NodeRegistration {
         // kubeadm 1.24 and later want a URL, earlier ones a path.
         let usesURL = settings.version >= KubernetesVersion(1, 24)
-        return KubeadmDocuments.NodeRegistration(
+        // kubelet takes two addresses from 1.20 on, and only where pods have two.
+        let takesBoth = settings.isDualStack && settings.version >= KubernetesVersion(1, 20)
+        let addresses = takesBoth ? node.addresses : Array(node.addresses.prefix(1))
+        return .init(
             name: node.name,
-            criSocket: usesURL ? "unix://\(runtime.socket)" : runtime.socket,
+            criSocket: usesURL ? "unix://\(node.runtime.socket)" : node.runtime.socket,
             taints: taints,
-            kubeletExtraArgs: .init(values: ["node-ip": node.address], api: api)
+            kubeletArguments: more + [("node-ip", addresses.joined(separator: ","))]
         )
     }
 
+    private static func once(_ names: [String]) -> [String] {
+        var seen: Set<String> = []
+        return names.filter { seen.insert($0).inserted }
+    }
+
+    // MARK: - Laying over
+
+    private func file(_ documents: [any KubeadmDocuments.Document]) throws -> KubeadmFile {
+        var notes: [String] = []
+        let nodes = try documents.map { document -> YAMLNode in
+            let kind = type(of: document).kind
+            var fields = try KubeadmArguments.normalized(document.fields, of: kind)
+            for overlay in settings.overlays where overlay.kind == kind {
+                let upper = try KubeadmArguments.normalized(overlay.fields, of: kind)
+                fields = lay(upper, over: fields, kind, &notes)
+            }
+            fields = KubernetesKnowledge.known(fields, of: kind, to: settings.version, api: api, notes: &notes)
+            fields = try KubeadmArguments.formed(fields, of: kind, for: api)
+            fields["apiVersion"] = YAMLNode(kind.apiVersion(api))
+            fields["kind"] = YAMLNode(kind.rawValue)
+            return Self.ordered(fields)
+        }
+        return KubeadmFile(bytes: Data(YAMLNode.text(of: nodes).utf8), notes: notes)
+    }
+
+    /// Fields that stay as sealer sets them: the rest of the cluster hangs on them.
+    private static let own: [KubeadmDocument.Kind: [[String]]] = [
+        .initConfiguration: [
+            ["localAPIEndpoint", "advertiseAddress"], ["localAPIEndpoint", "bindPort"], ["nodeRegistration", "name"],
+            ["nodeRegistration", "criSocket"], ["certificateKey"],
+        ],
+        .clusterConfiguration: [["kubernetesVersion"], ["clusterName"], ["controlPlaneEndpoint"]],
+        .joinConfiguration: [
+            ["controlPlane"], ["discovery", "bootstrapToken"], ["discovery", "file"],
+            ["discovery", "tlsBootstrapToken"],
+            ["nodeRegistration", "name"], ["nodeRegistration", "criSocket"],
+        ],
+    ]
+
+    /// Lists in which what sealer says is kept beside what is laid over.
+    private static let joined: [KubeadmDocument.Kind: [[String]]] = [
+        .initConfiguration: [["bootstrapTokens"]],
+        .clusterConfiguration: [["apiServer", "certSANs"]],
+    ]
+
+    private func lay(
+        _ upper: YAMLMapping, over lower: YAMLMapping, _ kind: KubeadmDocument.Kind, _ notes: inout [String]
+    ) -> YAMLMapping {
+        var result = lower.merged(with: upper)
+        for path in Self.own[kind] ?? [] {
+            guard let wanted = upper[path: path], wanted != lower[path: path] else { continue }
+            result[path: path] = lower[path: path]
+            notes.append("\(kind.rawValue).\(path.joined(separator: ".")) is left out: sealer sets it")
+        }
+        for path in Self.joined[kind] ?? [] {
+            guard let kept = lower[path: path]?.sequence, let more = upper[path: path] else { continue }
+            result[path: path] = YAMLNode(kept + (more.sequence ?? []).filter { !kept.contains($0) })
+        }
+        return result
+    }
+
+    /// apiVersion and kind first, the rest by name.
+    private static func ordered(_ fields: YAMLMapping) -> YAMLNode {
+        let heads = ["apiVersion", "kind"]
+        let rest = fields.entries.filter { !heads.contains($0.key) }.sorted { $0.key < $1.key }
+        return YAMLNode(
+            YAMLMapping(heads.compactMap { key in fields[key].map { (key, $0) } } + rest.map { ($0.key, $0.value) }))
+    }
+
+    // MARK: - Phases
+
     /// Phases of `kubeadm init` that this cluster skips, and why.
-    public func skippedPhases(for node: ClusterNode) -> [(phase: String, reason: String)] {
+    public func skippedPhases(programs: [String]) -> [(phase: String, reason: String)] {
         var phases: [(String, String)] = []
-        if let preflight = skippedPreflight(for: node) { phases.append(preflight) }
+        if let preflight = skippedPreflight(programs: programs) { phases.append(preflight) }
         if !settings.hasCoreDNS {
             phases.append(("addon/coredns", "the image carries no CoreDNS: names of services will not resolve"))
         }
@@ -134,8 +220,8 @@ public struct KubeadmConfiguration: Sendable {
 
     /// kubeadm's preflight asks runtimes other than Docker through `crictl` and refuses to go on without it; sealer checks the
     /// hosts itself before the first change.
-    func skippedPreflight(for node: ClusterNode) -> (phase: String, reason: String)? {
-        guard !node.facts.programs.contains("crictl") else { return nil }
+    func skippedPreflight(programs: [String]) -> (phase: String, reason: String)? {
+        guard !programs.contains("crictl") else { return nil }
         return ("preflight", "kubeadm's own checks need crictl, which the image does not bring; sealer made its own")
     }
 }

@@ -1,137 +1,181 @@
-import FoundationEssentials
+import Clusterfile
+import YAML
 
 /// The documents of a kubeadm configuration file, as far as sealer sets them. Field names are kubeadm's
-/// (https://kubernetes.io/docs/reference/config-api/kubeadm-config.v1beta3/).
-///
-/// They are written as JSON, which every YAML reader takes: no scalar can then be mistaken for another type.
+/// (https://kubernetes.io/docs/reference/config-api/kubeadm-config.v1beta4/); components' arguments are maps here, and get
+/// their form by version later (`KubeadmArguments`).
 enum KubeadmDocuments {
-    struct InitConfiguration: Encodable {
-        var apiVersion: String
-        let kind = "InitConfiguration"
-        var bootstrapTokens: [Token]
+    /// A document: its kind, and the fields that are set.
+    protocol Document {
+        static var kind: KubeadmDocument.Kind { get }
+        var fields: YAMLMapping { get }
+    }
+
+    struct InitConfiguration: Document {
+        static let kind = KubeadmDocument.Kind.initConfiguration
+        var bootstrapToken: Token
         var localAPIEndpoint: Endpoint
         var nodeRegistration: NodeRegistration
+
+        var fields: YAMLMapping {
+            [
+                "bootstrapTokens": [YAMLNode(bootstrapToken.fields)],
+                "localAPIEndpoint": YAMLNode(localAPIEndpoint.fields),
+                "nodeRegistration": YAMLNode(nodeRegistration.fields),
+            ]
+        }
     }
 
-    struct JoinConfiguration: Encodable {
-        var apiVersion: String
-        let kind = "JoinConfiguration"
+    struct JoinConfiguration: Document {
+        static let kind = KubeadmDocument.Kind.joinConfiguration
         var discovery: Discovery
         var nodeRegistration: NodeRegistration
+        /// Only for masters.
+        var localAPIEndpoint: Endpoint?
+
+        var fields: YAMLMapping {
+            var fields: YAMLMapping = [:]
+            if let localAPIEndpoint {
+                fields["controlPlane"] = ["localAPIEndpoint": YAMLNode(localAPIEndpoint.fields)]
+            }
+            fields["discovery"] = YAMLNode(discovery.fields)
+            fields["nodeRegistration"] = YAMLNode(nodeRegistration.fields)
+            return fields
+        }
     }
 
-    struct ClusterConfiguration: Encodable {
-        var apiVersion: String
-        let kind = "ClusterConfiguration"
+    struct ClusterConfiguration: Document {
+        static let kind = KubeadmDocument.Kind.clusterConfiguration
         var kubernetesVersion: String
         var clusterName: String
         var controlPlaneEndpoint: String
         var imageRepository: String
         var networking: Networking
-        var apiServer: APIServer
-        var controllerManager: ControllerManager?
-        var etcd: Etcd?
+        var certSANs: [String]
+        var controllerManagerArguments: [(String, String)]
+        var etcdTag: String?
+        var featureGates: [(String, Bool)]
+
+        var fields: YAMLMapping {
+            var fields: YAMLMapping = [
+                "apiServer": ["certSANs": YAMLNode(certSANs)],
+                "clusterName": YAMLNode(clusterName),
+                "controlPlaneEndpoint": YAMLNode(controlPlaneEndpoint),
+            ]
+            if !controllerManagerArguments.isEmpty {
+                fields["controllerManager"] = ["extraArgs": arguments(controllerManagerArguments)]
+            }
+            if let etcdTag { fields["etcd"] = ["local": ["imageTag": YAMLNode(etcdTag)]] }
+            if !featureGates.isEmpty {
+                fields["featureGates"] = YAMLNode(YAMLMapping(featureGates.map { ($0.0, YAMLNode($0.1)) }))
+            }
+            fields["imageRepository"] = YAMLNode(imageRepository)
+            fields["kubernetesVersion"] = YAMLNode(kubernetesVersion)
+            fields["networking"] = YAMLNode(networking.fields)
+            return fields
+        }
     }
 
-    struct KubeletConfiguration: Encodable {
-        let apiVersion = "kubelet.config.k8s.io/v1beta1"
-        let kind = "KubeletConfiguration"
+    struct KubeletConfiguration: Document {
+        static let kind = KubeadmDocument.Kind.kubeletConfiguration
         var cgroupDriver: String
         var failSwapOn: Bool
+
+        var fields: YAMLMapping { ["cgroupDriver": YAMLNode(cgroupDriver), "failSwapOn": YAMLNode(failSwapOn)] }
     }
 
-    struct KubeProxyConfiguration: Encodable {
-        struct Conntrack: Encodable {
-            /// 0 leaves the kernel's limit alone.
-            var maxPerCore: Int
-            var min: Int
-        }
-        let apiVersion = "kubeproxy.config.k8s.io/v1alpha1"
-        let kind = "KubeProxyConfiguration"
+    struct KubeProxyConfiguration: Document {
+        static let kind = KubeadmDocument.Kind.kubeProxyConfiguration
         var mode: String
-        var conntrack: Conntrack?
+        /// Whether the kernel's limits of connection tracking are left alone.
+        var leavesConntrackAlone: Bool
+
+        var fields: YAMLMapping {
+            var fields: YAMLMapping = [:]
+            if leavesConntrackAlone { fields["conntrack"] = ["maxPerCore": 0, "min": 0] }
+            fields["mode"] = YAMLNode(mode)
+            return fields
+        }
     }
 
-    struct Token: Encodable {
+    struct Token {
         var token: String
         var ttl: String
-        let usages = ["signing", "authentication"]
-        let groups = ["system:bootstrappers:kubeadm:default-node-token"]
+
+        var fields: YAMLMapping {
+            [
+                "groups": ["system:bootstrappers:kubeadm:default-node-token"], "token": YAMLNode(token),
+                "ttl": YAMLNode(ttl), "usages": ["signing", "authentication"],
+            ]
+        }
     }
 
-    struct Endpoint: Encodable {
+    struct Endpoint {
         var advertiseAddress: String
         var bindPort: Int
+
+        var fields: YAMLMapping { ["advertiseAddress": YAMLNode(advertiseAddress), "bindPort": YAMLNode(bindPort)] }
     }
 
-    struct NodeRegistration: Encodable {
+    struct NodeRegistration {
         var name: String
         var criSocket: String
         /// nil leaves kubeadm's default: masters take no ordinary pods. An empty list takes the taint away.
-        var taints: [String]?
-        var kubeletExtraArgs: ExtraArguments
+        var taints: [YAMLNode]?
+        var kubeletArguments: [(String, String)]
+
+        var fields: YAMLMapping {
+            var fields: YAMLMapping = [
+                "criSocket": YAMLNode(criSocket), "kubeletExtraArgs": arguments(kubeletArguments),
+                "name": YAMLNode(name),
+            ]
+            if let taints { fields["taints"] = YAMLNode(taints) }
+            return fields
+        }
     }
 
-    struct Networking: Encodable {
-        var podSubnet: String
-        var serviceSubnet: String
+    struct Networking {
+        var podSubnets: [String]
+        var serviceSubnets: [String]
         var dnsDomain: String
-    }
 
-    struct APIServer: Encodable {
-        var certSANs: [String]
-    }
-
-    struct ControllerManager: Encodable {
-        var extraArgs: ExtraArguments
-    }
-
-    struct Etcd: Encodable {
-        struct Local: Encodable {
-            var imageTag: String
-        }
-        var local: Local
-    }
-
-    struct Discovery: Encodable {
-        struct BootstrapToken: Encodable {
-            var apiServerEndpoint: String
-            var token: String
-            var caCertHashes: [String]
-        }
-        var bootstrapToken: BootstrapToken
-        var timeout: String?
-    }
-
-    /// Arguments of a component: a map up to v1beta3, a list of names and values from v1beta4 on.
-    struct ExtraArguments: Encodable {
-        struct Argument: Encodable {
-            var name: String
-            var value: String
-        }
-        var values: [String: String]
-        var api: KubeadmAPI
-
-        func encode(to encoder: any Encoder) throws {
-            if api == .v1beta4 {
-                let list = values.sorted { $0.key < $1.key }.map { Argument(name: $0.key, value: $0.value) }
-                try list.encode(to: encoder)
-            } else {
-                try values.encode(to: encoder)
-            }
+        var fields: YAMLMapping {
+            [
+                "dnsDomain": YAMLNode(dnsDomain), "podSubnet": YAMLNode(podSubnets.joined(separator: ",")),
+                "serviceSubnet": YAMLNode(serviceSubnets.joined(separator: ",")),
+            ]
         }
     }
 
-    /// Joins documents into one file.
-    static func file(_ documents: [any Encodable]) throws -> Data {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        var data = Data()
-        for document in documents {
-            data.append(contentsOf: "---\n".utf8)
-            data.append(try encoder.encode(document))
-            data.append(contentsOf: "\n".utf8)
+    struct Discovery {
+        var apiServerEndpoint: String
+        var token: String
+        var caCertHashes: [String]
+        var timeout: String
+
+        var fields: YAMLMapping {
+            [
+                "bootstrapToken": [
+                    "apiServerEndpoint": YAMLNode(apiServerEndpoint), "caCertHashes": YAMLNode(caCertHashes),
+                    "token": YAMLNode(token),
+                ],
+                "timeout": YAMLNode(timeout),
+            ]
         }
-        return data
+    }
+
+    private static func arguments(_ pairs: [(String, String)]) -> YAMLNode {
+        YAMLNode(YAMLMapping(pairs.map { ($0.0, YAMLNode($0.1)) }))
+    }
+}
+
+extension KubeadmDocument.Kind {
+    /// The API version of documents of the kind.
+    func apiVersion(_ api: KubeadmAPI) -> String {
+        switch self {
+        case .initConfiguration, .clusterConfiguration, .joinConfiguration: api.rawValue
+        case .kubeletConfiguration: "kubelet.config.k8s.io/v1beta1"
+        case .kubeProxyConfiguration: "kubeproxy.config.k8s.io/v1alpha1"
+        }
     }
 }

@@ -2,40 +2,70 @@ import FoundationEssentials
 import Report
 
 /// Installs Kubernetes on hosts that have a rootfs and a container runtime. kubeadm is the first; others fit beside it.
+///
+/// Each call may be repeated: what is done already does no harm.
 public protocol KubernetesRuntime: Sendable {
-    /// Sets a node's part of the pod network up, if that is the runtime's business and not an application's. `nodes` are all
-    /// of the cluster, the same in the same order for every node.
-    func connectPods(of node: ClusterNode, among nodes: [ClusterNode]) async throws
+    /// The certificates that a master needs besides the authorities, which it has already.
+    func certificates(of master: ClusterNode, under authorities: ClusterAuthorities, years: Int) throws
+        -> [CertificateFile]
 
-    /// Makes the first master.
-    func initialise(_ master: ClusterNode, among nodes: [ClusterNode], step: Step) async throws -> JoinTicket
+    /// Makes the first master. What an interrupted attempt left must have been taken away before.
+    func initialise(_ master: ClusterNode, isAlone: Bool, step: Step) async throws
 
-    /// Makes a host a worker of the cluster.
-    func join(
-        _ node: ClusterNode,
-        among nodes: [ClusterNode],
-        through master: ClusterNode,
-        ticket: JoinTicket,
-        step: Step
-    ) async throws
+    /// Makes a ticket that new members show, and waits until the cluster takes it.
+    func makeTicket(through master: ClusterNode) async throws -> JoinTicket
+
+    /// Makes a host a member of the cluster, a master or a worker by its role.
+    func join(_ node: ClusterNode, through master: ClusterNode, ticket: JoinTicket, step: Step) async throws
+
+    /// Takes the remains of an interrupted `initialise` or `join`, or a member's whole Kubernetes, off a host.
+    func clean(_ node: ClusterNode, step: Step) async throws
+
+    /// What the cluster says of its nodes; nil when the master has no way to ask.
+    func nodes(through master: ClusterNode) async throws -> [NodeStatus]
+
+    /// Sets labels and taints that the node should have.
+    func label(_ node: String, labels: [String: String], taints: [String], through master: ClusterNode) async throws
 
     /// Waits until every node is a member and `Ready`; when one does not become so, the failure says why.
     func waitUntilReady(
-        _ nodes: [ClusterNode],
+        _ nodes: [String],
         through master: ClusterNode,
         limit: Duration,
         step: Step
-    ) async throws -> [NodeStatus]
+    ) async throws
 
     /// Waits until every pod of the cluster runs and is ready, or has ended well; else the failure says which is not, and why.
-    func waitUntilPodsReady(through master: ClusterNode, limit: Duration, step: Step) async throws -> [PodStatus]
+    func waitUntilPodsReady(through master: ClusterNode, limit: Duration, step: Step) async throws
+
+    /// Moves the pods of a node elsewhere, and keeps new ones away.
+    func drain(_ node: String, grace: Duration, through master: ClusterNode, step: Step) async throws
+
+    /// Takes a master out of etcd. Refuses when that would cost the cluster its quorum.
+    func removeEtcdMember(_ node: String, through master: ClusterNode, step: Step) async throws
+
+    /// Deletes a node's object; none there is fine.
+    func removeNode(_ node: String, through master: ClusterNode) async throws
 
     /// The administrator's kubeconfig, with the master's address as the server's.
     func kubeconfig(of master: ClusterNode) async throws -> Data
+
+    /// Reads what sealer keeps of the cluster in the cluster itself; nil when there is nothing.
+    func record(through master: ClusterNode) async throws -> [String: String]?
+
+    /// Writes what sealer keeps of the cluster in the cluster itself.
+    func write(record: [String: String], through master: ClusterNode) async throws
 }
 
 /// What a node needs to join: secret as long as the token lives, so it has no description.
 public struct JoinTicket: Sendable {
     let token: BootstrapToken
     let authorityHash: String
+    let made: ContinuousClock.Instant
+
+    /// How long a ticket is used. Its token lives longer, so that a join that begins late ends well.
+    static let lifetime = Duration.seconds(3600)
+
+    /// Whether it is too old to be given to anybody.
+    public var isStale: Bool { ContinuousClock.now - made > Self.lifetime }
 }

@@ -57,8 +57,11 @@ public struct KubernetesVersion: Hashable, Comparable, Sendable, CustomStringCon
 }
 
 /// The versions of kubeadm's configuration.
-enum KubeadmAPI: String {
+enum KubeadmAPI: String, CaseIterable, Comparable {
     case v1beta2 = "kubeadm.k8s.io/v1beta2"
     case v1beta3 = "kubeadm.k8s.io/v1beta3"
     case v1beta4 = "kubeadm.k8s.io/v1beta4"
+
+    /// Older before newer.
+    static func < (left: KubeadmAPI, right: KubeadmAPI) -> Bool { left.rawValue < right.rawValue }
 }

@@ -18,31 +18,13 @@ public struct NodePreparation: Sendable {
         self.settings = settings
     }
 
-    /// Names the registry and the API server in /etc/hosts.
-    public func writeHosts(on node: ClusterNode, firstMaster: ClusterNode) async throws {
-        let path: FilePath = "/etc/hosts"
-        let old = try await node.host.readFile(path, limit: 1 << 20) ?? Data()
-        let text = HostsFile.text(
-            String(decoding: old, as: UTF8.self),
-            with: [(firstMaster.address, [ClusterNames.apiServer, settings.registry.domain])]
-        )
-        guard Data(text.utf8) != old else { return }
-        // In place: in a container /etc/hosts is a mount of its own and cannot be replaced by rename.
-        try await node.host.check(
-            RemoteCommand(["tee", path.string], input: Data(text.utf8)),
-            purpose: "writing \(path)",
-            limit: .seconds(20)
-        )
-    }
-
-    /// Sends containerd's pulls, whatever registry an image's name says, to the embedded registry over TLS.
+    /// containerd's way to the embedded registry over TLS, whatever registry an image's name says.
     ///
     /// Follows containerd's `hosts.toml` with the `_default` namespace (containerd 1.6, docs/hosts.md). `server` is the
     /// embedded registry too, so that a miss ends there and never goes out.
-    public func writeRegistryHosts(on node: ClusterNode, authority: String) async throws {
+    public func registryAccess(authority: String) -> NodeAspect {
         let folder = Self.certificatesFolder.appending("_default")
         let certificate = folder.appending("ca.crt")
-        try await node.host.writeFile(certificate, Data(authority.utf8), permissions: 0o644)
         let hosts = """
             server = "\(settings.registry.url)"
             ca = "\(certificate)"
@@ -52,23 +34,34 @@ public struct NodePreparation: Sendable {
               ca = "\(certificate)"
 
             """
-        try await node.host.writeFile(folder.appending("hosts.toml"), Data(hosts.utf8), permissions: 0o644)
+        return NodeAspect(
+            .registryAccess,
+            files: [
+                ManagedFile(certificate, Data(authority.utf8)),
+                ManagedFile(folder.appending("hosts.toml"), Data(hosts.utf8)),
+            ])
     }
 
     /// Runs the rootfs' scripts that install the container runtime and kubelet.
     ///
     /// - Throws: `Failure` of kind `commandFailed` with the script's last output.
-    public func installRuntime(on node: ClusterNode, step: Step) async throws {
+    public func installRuntime(on node: ClusterNode, environment: [String: String], step: Step) async throws {
         for script in ["containerd.sh", "init-kube.sh"] {
-            try await run(script: script, on: node, step: step)
+            try await run(script: script, on: node, environment: environment, step: step)
         }
     }
 
-    private func run(script: String, on node: ClusterNode, step: Step) async throws {
+    /// What the scripts leave that must stay as they left it.
+    public static let installedFiles: [FilePath] = [
+        "/etc/containerd/config.toml", "/etc/systemd/system/containerd.service", "/etc/systemd/system/kubelet.service",
+        "/etc/systemd/system/kubelet.service.d/10-kubeadm.conf",
+    ]
+
+    func run(script: String, on node: ClusterNode, environment: [String: String] = [:], step: Step) async throws {
         try await node.host.check(
             RemoteCommand(
                 ["/bin/bash", "scripts/\(script)"],
-                environment: environment(on: node),
+                environment: self.environment(on: node, environment),
                 workingDirectory: settings.rootfs
             ),
             purpose: "scripts/\(script) of the image",
@@ -78,16 +71,17 @@ public struct NodePreparation: Sendable {
     }
 
     /// The environment of the rootfs' scripts, under the names that the field uses.
-    func environment(on node: ClusterNode) -> [String: String] {
-        settings.environment.merging([
+    func environment(on node: ClusterNode, _ own: [String: String] = [:]) -> [String: String] {
+        settings.environment.merging(own) { $1 }.merging([
             "RegistryDomain": settings.registry.domain,
             "RegistryPort": String(settings.registry.port),
             "RegistryURL": settings.registry.authority,
             "HostIP": node.address,
-            "PodCIDR": settings.podNetwork.description,
-            "SvcCIDR": settings.serviceNetwork.description,
+            "PodCIDR": settings.network.pods.map(\.description).joined(separator: ","),
+            "SvcCIDR": settings.network.services.map(\.description).joined(separator: ","),
             "ContainerRuntime": "containerd",
-            "DataRoot": "/var/lib/sealer/data",
+            // The rootfs is at DATA-ROOT/CLUSTER/rootfs.
+            "DataRoot": FilePath(settings.rootfs).removingLastComponent().removingLastComponent().string,
         ]) { _, ours in ours }
     }
 

@@ -2,17 +2,45 @@ import FoundationEssentials
 import Report
 
 /// What the API server says of a node, as far as it matters here.
-public struct NodeStatus: Sendable, Hashable {
+public struct NodeStatus: Sendable, Hashable, Codable {
     /// The node's name.
     public var name: String
     /// Whether its condition `Ready` is true.
     public var isReady: Bool
     /// Why it is not ready, in kubelet's words; empty when it is.
     public var reason: String
+    /// Whether it runs the control plane.
+    public var isMaster: Bool
+    /// Whether new pods may come to it.
+    public var isSchedulable: Bool
+    /// The address by which the other nodes reach it.
+    public var address: String?
     /// The node's part of the pod network, when one is assigned.
     public var podNetwork: String?
     /// kubelet's version.
     public var version: String
+    /// Labels.
+    public var labels: [String: String]
+    /// Taints, `key=value:Effect` or `key:Effect`, sorted.
+    public var taints: [String]
+
+    /// Makes a status.
+    public init(
+        name: String, isReady: Bool, reason: String = "", isMaster: Bool = false, isSchedulable: Bool = true,
+        address: String? = nil, podNetwork: String? = nil, version: String = "", labels: [String: String] = [:],
+        taints: [String] = []
+    ) {
+        self.name = name
+        self.isReady = isReady
+        self.reason = reason
+        self.isMaster = isMaster
+        self.isSchedulable = isSchedulable
+        self.address = address
+        self.podNetwork = podNetwork
+        self.version = version
+        self.labels = labels
+        self.taints = taints
+    }
 
     /// Reads the output of `kubectl get nodes --output json`.
     ///
@@ -24,24 +52,49 @@ public struct NodeStatus: Sendable, Hashable {
         } catch {
             throw Failure(.integrity, "kubectl's list of nodes cannot be read", causes: [error])
         }
-        return list.items.map { node in
-            let ready = node.status.conditions?.first { $0.type == "Ready" }
-            let isReady = ready?.status == "True"
-            let reason = [ready?.reason, ready?.message].compactMap { $0 }.joined(separator: ": ")
-            return NodeStatus(
-                name: node.metadata.name,
-                isReady: isReady,
-                reason: isReady ? "" : (reason.isEmpty ? "kubelet has not reported yet" : reason),
-                podNetwork: node.spec?.podCIDR,
-                version: node.status.nodeInfo?.kubeletVersion ?? ""
-            )
-        }
+        return list.items.map(NodeStatus.init)
+    }
+
+    private init(_ node: NodeList.Node) {
+        let ready = node.status.conditions?.first { $0.type == "Ready" }
+        let isReady = ready?.status == "True"
+        let reason = [ready?.reason, ready?.message].compactMap { $0 }.joined(separator: ": ")
+        let labels = node.metadata.labels ?? [:]
+        self.init(
+            name: node.metadata.name,
+            isReady: isReady,
+            reason: isReady ? "" : (reason.isEmpty ? "kubelet has not reported yet" : reason),
+            // The second one is what Kubernetes before 1.20 wrote alone.
+            isMaster: labels["node-role.kubernetes.io/control-plane"] != nil
+                || labels["node-role.kubernetes.io/master"] != nil,
+            isSchedulable: node.spec?.unschedulable != true,
+            address: node.status.addresses?.first { $0.type == "InternalIP" }?.address,
+            podNetwork: node.spec?.podCIDR,
+            version: node.status.nodeInfo?.kubeletVersion ?? "",
+            labels: labels,
+            taints: (node.spec?.taints ?? []).map { taint in
+                let value = taint.value ?? ""
+                return value.isEmpty ? "\(taint.key):\(taint.effect)" : "\(taint.key)=\(value):\(taint.effect)"
+            }.sorted()
+        )
     }
 
     private struct NodeList: Decodable {
         struct Node: Decodable {
-            struct Metadata: Decodable { var name: String }
-            struct Spec: Decodable { var podCIDR: String? }
+            struct Metadata: Decodable {
+                var name: String
+                var labels: [String: String]?
+            }
+            struct Spec: Decodable {
+                struct Taint: Decodable {
+                    var key: String
+                    var value: String?
+                    var effect: String
+                }
+                var podCIDR: String?
+                var unschedulable: Bool?
+                var taints: [Taint]?
+            }
             struct Status: Decodable {
                 struct Condition: Decodable {
                     var type: String
@@ -49,8 +102,13 @@ public struct NodeStatus: Sendable, Hashable {
                     var reason: String?
                     var message: String?
                 }
+                struct Address: Decodable {
+                    var type: String
+                    var address: String
+                }
                 struct Information: Decodable { var kubeletVersion: String? }
                 var conditions: [Condition]?
+                var addresses: [Address]?
                 var nodeInfo: Information?
             }
             var metadata: Metadata

@@ -1,6 +1,4 @@
 import FoundationEssentials
-import Remote
-import Report
 import SystemPackage
 
 /// The pod network without a CNI image: on each node the CNI project's `bridge` and `host-local` plug-ins with the node's
@@ -9,7 +7,7 @@ import SystemPackage
 /// Plain routes between the nodes would do on a flat network, but not where the network drops packets whose addresses are
 /// not its own, as Docker's internal networks and most clouds do.
 struct PodNetwork {
-    static let unit = "sealer-pod-network.service"
+    static let unit = PodNetworkPlan.unit
     private static let script: FilePath = "/etc/sealer/pod-network.sh"
     private static let configurationFile: FilePath = "/etc/cni/net.d/10-sealer-bridge.conflist"
     /// 1500 of Ethernet less VXLAN's 50.
@@ -54,7 +52,7 @@ struct PodNetwork {
 
     /// The script that sets a node's devices and routes: run at boot, and again whenever peers change.
     static func script(of part: Part, peers: [Part], wholeNetwork: String) -> Data {
-        let device = "pod-vxlan"
+        let device = PodNetworkPlan.device
         let entries = peers.map { peer in
             """
             ip neigh replace \(peer.base) lladdr \(peer.hardwareAddress) dev \(device) nud permanent
@@ -62,7 +60,8 @@ struct PodNetwork {
             ip route replace \(peer.network) via \(peer.base) dev \(device) onlink
             """
         }
-        let masquerade = "POSTROUTING -s \(part.network) ! -d \(wholeNetwork) -j MASQUERADE"
+        let masquerade =
+            "POSTROUTING -s \(part.network) ! -d \(wholeNetwork) -m comment --comment \(PodNetworkPlan.ruleMark) -j MASQUERADE"
         let text = """
             #!/bin/sh
             # Written by sealer: the pod network of this node.
@@ -79,8 +78,8 @@ struct PodNetwork {
         return Data(text.utf8)
     }
 
-    /// Sets a node's network up, now and for every boot.
-    static func install(_ part: Part, peers: [Part], wholeNetwork: String, on node: ClusterNode) async throws {
+    /// A node's part of the network as it should be, now and after every boot.
+    static func aspect(_ part: Part, peers: [Part], wholeNetwork: String) throws -> NodeAspect {
         let unitText = """
             [Unit]
             Description=sealer's pod network
@@ -96,24 +95,15 @@ struct PodNetwork {
             WantedBy=multi-user.target
 
             """
-        let host = node.host
-        try await host.writeFile(
-            script,
-            script(of: part, peers: peers, wholeNetwork: wholeNetwork),
-            permissions: 0o755
-        )
-        try await host.writeFile(
-            FilePath("/etc/systemd/system").appending(unit),
-            Data(unitText.utf8),
-            permissions: 0o644
-        )
-        try await host.check(
-            .script("systemctl daemon-reload; systemctl enable --quiet \(unit); systemctl restart \(unit)"),
-            purpose: "setting the pod network up",
-            limit: .seconds(60)
-        )
-        // Last: the container runtime calls the network ready as soon as this file is there.
-        try await host.writeFile(configurationFile, configuration(part), permissions: 0o644)
+        return NodeAspect(
+            .podNetwork,
+            files: [
+                ManagedFile(script, script(of: part, peers: peers, wholeNetwork: wholeNetwork), permissions: 0o755),
+                ManagedFile(FilePath("/etc/systemd/system").appending(unit), Data(unitText.utf8)),
+            ],
+            service: unit,
+            // Last: the container runtime calls the network ready as soon as this file is there.
+            closingFiles: [ManagedFile(configurationFile, try configuration(part))])
     }
 
     private struct ConfigurationList: Encodable {

@@ -1,35 +1,38 @@
-import OCI
 import Report
+import YAML
 
 extension Cluster {
-    /// A field of a cluster, to say which one a remark is about.
-    public enum Field: String, Sendable, Hashable, CaseIterable {
-        /// The name.
-        case name = "metadata.name"
-        /// The number of masters.
-        case masters = "spec.masters.count"
-        /// The number of nodes.
-        case nodes = "spec.nodes.count"
-        /// The pods' network.
-        case podNetwork = "spec.network.podCIDR"
-        /// The services' network.
-        case serviceNetwork = "spec.network.svcCIDR"
-        /// The environment.
-        case environment = "spec.env"
-        /// The names in the API server's certificate.
-        case certificateNames = "spec.certSANs"
-        /// The image of node containers.
-        case nodeImage = "spec.container.nodeImage"
-    }
-
     /// Something that is wrong with a cluster, or probably not meant.
     public struct Problem: Sendable, Hashable {
-        /// Which field it is about.
-        public var field: Field
+        /// The field that it is about, as the file that `text` writes has it: `spec.hosts[1].ips[0]`,
+        /// `plugins[0].scope[1]`.
+        public var path: String
+        /// The other field that it is about: the first of two that exclude each other.
+        public var related: String?
+        /// The place within the field's own text, when that is one of several lines.
+        public var inner: YAMLMark?
         /// Whether the cluster cannot be made because of it.
         public var severity: Diagnostic.Severity
         /// What is there, and what was expected.
         public var message: String
+    }
+
+    /// The most hosts of a cluster, which is what Kubernetes says that it is made for.
+    public static let mostHosts = 5000
+    /// The most masters: etcd gets slower, not safer, with more.
+    public static let mostMasters = 7
+    /// More node containers than this are a slip of the finger, as all of them are on one machine.
+    public static let mostContainers = 100
+    /// Years that certificates may be valid.
+    static let certificateYears = 1...100
+    /// Seconds that a plugin may take: up to a day.
+    static let pluginSeconds = 1...86400
+
+    /// All that is wrong, or probably not meant.
+    public var problems: [Problem] {
+        var checker = ClusterChecker(cluster: self)
+        checker.run()
+        return checker.problems
     }
 
     /// Checks a cluster that was made in code, by the rules that Clusterfiles are checked by.
@@ -39,9 +42,9 @@ extension Cluster {
     @discardableResult
     public func check() throws(Failure) -> [String] {
         let problems = problems
-        let mistakes = problems.filter { $0.severity == .error }.map(\.message)
+        let mistakes = problems.filter { $0.severity == .error }
         guard mistakes.isEmpty else {
-            throw Failure(.invalidInput, mistakes.joined(separator: "; "))
+            throw Failure(.invalidInput, mistakes.map(\.message).joined(separator: "; "))
         }
         return problems.map(\.message)
     }
@@ -53,109 +56,46 @@ extension Cluster {
         if let problem = nameProblem(name) { throw Failure(.invalidInput, problem) }
     }
 
-    private static func nameProblem(_ name: String) -> String? {
-        func isLetterOrDigit(_ byte: UInt8) -> Bool { (0x30...0x39).contains(byte) || (0x61...0x7a).contains(byte) }
-        let bytes = Array(name.utf8)
+    /// What is wrong with a cluster's name.
+    static func nameProblem(_ name: String) -> String? {
         // Host names are made of it: DNS labels have 63 characters, and a host's role and number need some of them.
-        if let first = bytes.first, let last = bytes.last, bytes.count <= 40, isLetterOrDigit(first),
-            isLetterOrDigit(last), bytes.allSatisfy({ isLetterOrDigit($0) || $0 == UInt8(ascii: "-") })
+        if name.utf8.count <= 40,
+            Spelling.isLowerHostName(name) || name.utf8.allSatisfy({ (0x30...0x39).contains($0) }),
+            !name.isEmpty, !name.contains(".")
         {
             return nil
         }
-        let shown = String(name.prefix(60))
-        return "\"\(shown)\" is not a cluster's name: at most 40 lower-case letters, digits and - were expected,"
+        return "\"\(shown(name))\" is not a cluster's name: at most 40 lower-case letters, digits and - were expected,"
             + " a letter or digit at both ends"
     }
 
-    /// All that is wrong, in the order of the fields.
-    public var problems: [Problem] {
-        var problems: [Problem] = []
-        func report(_ field: Field, _ message: String, _ severity: Diagnostic.Severity = .error) {
-            problems.append(Problem(field: field, severity: severity, message: message))
-        }
-        if let problem = Self.nameProblem(name) { report(.name, problem) }
-        if masters < 1 {
-            report(.masters, "a cluster needs a master, \(masters) were asked for")
-        } else if masters > 1 {
-            report(.masters, "several masters are not supported yet, 1 was expected and \(masters) were asked for")
-        }
-        if masters > 1, masters.isMultiple(of: 2) {
-            let message = "etcd on \(masters) masters survives no more losses than on \(masters - 1): use an odd number"
-            report(.masters, message, .warning)
-        }
-        if !(0...Self.mostNodes).contains(nodes) {
-            report(.nodes, "0 to \(Self.mostNodes) nodes were expected, \(nodes) were asked for")
-        }
-        checkNetworks(report)
-        for name in environment.keys.sorted() where !Self.isVariableName(name) {
-            report(.environment, Self.variableProblem(name))
-        }
-        for name in certificateNames where !Self.isHostName(name) {
-            report(.certificateNames, "\"\(name.prefix(80))\" is neither a host name nor an IPv4 address")
-        }
-        do throws(Failure) { _ = try Reference(nodeImage) } catch { report(.nodeImage, error.what) }
-        return problems
-    }
+    // MARK: - What messages say of names
 
-    /// More hosts than this are a slip of the finger, as long as all of them are on one machine.
-    static let mostNodes = 100
-
-    private func checkNetworks(_ report: (Field, String, Diagnostic.Severity) -> Void) {
-        // kubeadm gives each node 256 addresses for its pods, and allows 65536 nodes.
-        let hosts = max(masters, 0) + max(nodes, 0)
-        if !(8...24).contains(podNetwork.prefixLength) {
-            report(.podNetwork, "the pods' network \(podNetwork) must have a length from /8 to /24", .error)
-        } else if hosts > 1 << (24 - podNetwork.prefixLength) {
-            let message = "the pods' network \(podNetwork) is too small: each of the \(hosts) hosts needs 256 addresses"
-            report(.podNetwork, message, .error)
-        }
-        // The API server takes no larger one, and cluster DNS has the tenth address.
-        if !(12...28).contains(serviceNetwork.prefixLength) {
-            report(
-                .serviceNetwork, "the services' network \(serviceNetwork) must have a length from /12 to /28", .error)
-        }
-        for (field, network) in [(Field.podNetwork, podNetwork), (.serviceNetwork, serviceNetwork)] {
-            if let (reserved, what) = Self.reserved.first(where: { $0.0.overlaps(network) }) {
-                report(field, "the network \(network) overlaps \(reserved), which is for \(what)", .error)
-            }
-        }
-        if podNetwork.overlaps(serviceNetwork) {
-            let message = "the services' network \(serviceNetwork) overlaps the pods' network \(podNetwork)"
-            report(.serviceNetwork, message, .error)
-        }
-    }
-
-    private static let reserved: [(IPv4Network, String)] = [
-        (IPv4Network(containing: IPv4Address(number: 0), prefixLength: 8), "addresses that are not known yet"),
-        (IPv4Network(containing: IPv4Address(number: 0x7f00_0000), prefixLength: 8), "the machine itself"),
-        (IPv4Network(containing: IPv4Address(number: 0xa9fe_0000), prefixLength: 16), "link-local addresses"),
-        (IPv4Network(containing: IPv4Address(number: 0xe000_0000), prefixLength: 3), "multicast and nothing else"),
-    ]
-
-    /// What a shell takes as a variable's name.
-    static func isVariableName(_ name: String) -> Bool {
-        guard let first = name.utf8.first, !(0x30...0x39).contains(first) else { return false }
-        return name.utf8.allSatisfy { byte in
-            switch byte {
-            case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x5f: true
-            default: false
-            }
-        }
-    }
+    static func shown(_ text: String) -> String { String(text.prefix(60).filter { !$0.isNewline }) }
 
     static func variableProblem(_ name: String) -> String {
-        "\"\(name.prefix(60))\" is not a variable's name: letters, digits and _ were expected, no digit first"
+        "\"\(shown(name))\" is not a variable's name: letters, digits and _ were expected, no digit first"
     }
 
-    private static func isHostName(_ name: String) -> Bool {
-        guard (1...253).contains(name.utf8.count) else { return false }
-        // All digits and dots: an address, or a slip.
-        if name.allSatisfy({ $0.isWholeNumber || $0 == "." }) { return IPv4Address(name) != nil }
-        return name.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false).allSatisfy { label in
-            (1...63).contains(label.count) && label.first != 0x2d && label.last != 0x2d
-                && label.allSatisfy {
-                    (0x30...0x39).contains($0) || (0x61...0x7a).contains($0) || (0x41...0x5a).contains($0) || $0 == 0x2d
-                }
-        }
+    static func keyProblem(_ key: String) -> String {
+        "\"\(shown(key))\" is not a key: at most 63 letters, digits, -, _ and . were expected, a letter or digit"
+            + " at both"
+            + " ends, with a DNS name and / before it or without"
+    }
+
+    static func valueProblem(_ value: String) -> String {
+        "\"\(shown(value))\" is not a value: at most 63 letters, digits, -, _ and . were expected, a letter or digit at"
+            + " both ends"
+    }
+
+    static func labelProblem(_ key: String, _ value: String) -> String? {
+        if !Spelling.isKey(key) { return "the label's key \(keyProblem(key))" }
+        if !Spelling.isValue(value) { return "the label's value \(valueProblem(value))" }
+        return nil
+    }
+
+    static func nodeNameProblem(_ name: String) -> String {
+        "\"\(shown(name))\" is not a node's name: at most 63 lower-case letters, digits, - and . were expected,"
+            + " a letter or digit at both ends of each part"
     }
 }

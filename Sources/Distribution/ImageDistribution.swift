@@ -71,7 +71,13 @@ public struct ImageDistribution: Sendable {
 
     /// Has a host fetch the rootfs from the first master's registry.
     public func fetchRootfs(on host: any Host, registry: String, authority: String, step: Step) async throws {
-        let missing = try await host.missing(rootfsBlobs)
+        try await fetch(rootfsBlobs, on: host, registry: registry, authority: authority, step: step)
+    }
+
+    private func fetch(_ blobs: [Descriptor], on host: any Host, registry: String, authority: String, step: Step)
+        async throws
+    {
+        let missing = try await host.missing(blobs)
         guard !missing.isEmpty else { return }
         let total = missing.reduce(0) { $0 + $1.size }
         let request = FetchRequest(
@@ -85,10 +91,22 @@ public struct ImageDistribution: Sendable {
         guard left.isEmpty else {
             throw Failure(
                 .integrity,
-                "the host still lacks \(left.map { $0.digest.short }.joined(separator: ", ")) of the rootfs",
+                "the host still lacks \(left.map { $0.digest.short }.joined(separator: ", ")) of \(reference.familiar)",
                 at: host.name
             )
         }
+    }
+
+    /// How many blobs of the whole image a host lacks.
+    public func missingOfImage(on host: any Host) async throws -> Int {
+        try await host.missing(store.closure(of: image.descriptor)).count
+    }
+
+    /// Has a host fetch the whole image from another master's registry, and gives it its name.
+    public func fetchAll(on host: any Host, registry: String, authority: String, step: Step) async throws {
+        let blobs = try await store.closure(of: image.descriptor)
+        try await fetch(blobs, on: host, registry: registry, authority: authority, step: step)
+        try await host.name(image.descriptor, as: reference)
     }
 
     /// Unpacks the rootfs on a host that has its blobs.

@@ -12,6 +12,8 @@ public struct ContainerSpec: Sendable, Hashable {
     public var labels: [String: String]
     /// The network that it joins.
     public var network: String
+    /// Its IPv4 address there; nil for one that the engine chooses, another one at each start.
+    public var address: String?
     /// The capabilities that it gets beside Docker's default ones, named without `CAP_`.
     public var capabilities: [String]
     /// Whether seccomp, AppArmor and the masks over /proc and /sys are taken off.
@@ -68,6 +70,11 @@ public struct ContainerSpec: Sendable, Hashable {
             "Labels": .labels(labels),
             "HostConfig": .object(host),
         ]
+        if let address {
+            members["NetworkingConfig"] = [
+                "EndpointsConfig": .object([network: ["IPAMConfig": ["IPv4Address": .string(address)]]])
+            ]
+        }
         if let entrypoint { members["Entrypoint"] = .strings(entrypoint) }
         if let stopSignal { members["StopSignal"] = .string(stopSignal) }
         return .object(members)

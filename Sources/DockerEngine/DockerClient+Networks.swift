@@ -11,30 +11,51 @@ public struct EngineNetwork: Sendable, Hashable, Decodable {
     public var isInternal: Bool
     /// Its labels.
     public var labels: [String: String]?
+    private var addresses: AddressManagement?
+
+    private struct AddressManagement: Sendable, Hashable, Decodable {
+        struct Range: Sendable, Hashable, Decodable {
+            var subnet: String?
+            private enum CodingKeys: String, CodingKey { case subnet = "Subnet" }
+        }
+        var ranges: [Range]?
+        private enum CodingKeys: String, CodingKey { case ranges = "Config" }
+    }
 
     private enum CodingKeys: String, CodingKey {
         case id = "Id"
         case name = "Name"
         case isInternal = "Internal"
         case labels = "Labels"
+        case addresses = "IPAM"
     }
+
+    /// Its IPv4 range, CIDR; nil when the engine does not tell.
+    public var subnet: String? { addresses?.ranges?.compactMap(\.subnet).first { !$0.contains(":") } }
 }
 
 extension DockerClient {
     /// Makes a bridge network.
     ///
-    /// - Parameter isInternal: nothing leaves the network.
+    /// - Parameters:
+    ///   - isInternal: nothing leaves the network.
+    ///   - subnet: its range, CIDR; nil for one that the engine chooses. Only in one that was named may containers have fixed
+    ///     addresses.
     /// - Returns: its id.
     /// - Throws: `Failure` of kind `conflict` when there is one of that name.
     @discardableResult
-    public func createNetwork(_ name: String, isInternal: Bool, labels: [String: String]) async throws -> String {
+    public func createNetwork(_ name: String, isInternal: Bool, labels: [String: String], subnet: String? = nil)
+        async throws -> String
+    {
+        var wish: [String: JSON] = [
+            "Name": .string(name), "CheckDuplicate": true, "Driver": "bridge", "Internal": .boolean(isInternal),
+            "Labels": .labels(labels),
+        ]
+        if let subnet { wish["IPAM"] = ["Driver": "default", "Config": [["Subnet": .string(subnet)]]] }
         let answer: CreatedObject = try await json(
             .POST,
             "/networks/create",
-            Self.body([
-                "Name": .string(name), "CheckDuplicate": true, "Driver": "bridge", "Internal": .boolean(isInternal),
-                "Labels": .labels(labels),
-            ]),
+            Self.body(.object(wish)),
             purpose: "make the network",
             place: name
         )

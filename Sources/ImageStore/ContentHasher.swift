@@ -20,6 +20,13 @@ public struct ContentHasher: Sendable {
         }
     }
 
+    /// The digest of bytes that are there as a whole.
+    public static func digest(of bytes: some ContiguousBytes, _ algorithm: Digest.Algorithm = .sha256) -> Digest {
+        var hasher = ContentHasher(algorithm)
+        bytes.withUnsafeBytes { hasher.update($0) }
+        return hasher.digest()
+    }
+
     /// Takes more bytes.
     public mutating func update(_ bytes: UnsafeRawBufferPointer) {
         switch function {

@@ -1,3 +1,5 @@
+import Clusterfile
+
 /// The labels by which everything of a cluster is found again.
 enum ClusterLabel {
     /// The cluster's name; on containers, networks and volumes.
@@ -13,6 +15,8 @@ struct NodePlan: Sendable, Hashable {
     var cluster: String
     var role: HostRole
     var index: Int
+    /// Its address in the cluster's network, the same after each start; nil for one that the engine chooses.
+    var address: String?
 
     /// `demo-master-0`.
     var name: String { "\(cluster)-\(role.rawValue)-\(index)" }
@@ -31,6 +35,14 @@ struct NodePlan: Sendable, Hashable {
             "/var/lib/etcd": "sealer-\(name)-etcd",
             "/var/lib/sealer": "sealer-\(name)-sealer",
         ]
+    }
+
+    /// The node with its address in the network's range: masters from the third address on, nodes behind the last possible master.
+    func addressed(in range: IPNetwork?) -> NodePlan {
+        var plan = self
+        let offset = UInt32(2 + index + (role == .master ? 0 : HostsRequest.countLimit))
+        plan.address = range?.address(at: offset)?.description
+        return plan
     }
 
     static func network(of cluster: String) -> String { "sealer-\(cluster)" }

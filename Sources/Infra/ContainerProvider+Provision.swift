@@ -1,3 +1,4 @@
+import Clusterfile
 import DockerEngine
 import Remote
 import Report
@@ -22,7 +23,8 @@ extension ContainerProvider {
             do {
                 try await prepareNetwork(request, made)
                 let capabilities = try await nodeCapabilities(step)
-                return try await bringUp(plans, request, capabilities, made, step)
+                let range = try await subnet(of: request.cluster).map { try IPNetwork($0) }
+                return try await bringUp(plans.map { $0.addressed(in: range) }, request, capabilities, made, step)
             } catch {
                 throw await takeBack(made, after: error)
             }
@@ -44,9 +46,18 @@ extension ContainerProvider {
             }
             return
         }
-        try await engine.createNetwork(
-            name, isInternal: !request.egress, labels: [ClusterLabel.cluster: request.cluster])
+        let labels = [ClusterLabel.cluster: request.cluster]
+        try await engine.createNetwork(name, isInternal: !request.egress, labels: labels)
         made.add(.network(name))
+        // The engine gives fixed addresses only in a range that was named, so the one that it has chosen is named to it.
+        guard let subnet = try await subnet(of: request.cluster) else { return }
+        try await engine.removeNetwork(name)
+        try await engine.createNetwork(name, isInternal: !request.egress, labels: labels, subnet: subnet)
+    }
+
+    private func subnet(of cluster: String) async throws -> String? {
+        try await engine.networks(label: "\(ClusterLabel.cluster)=\(cluster)")
+            .first { $0.name == NodePlan.network(of: cluster) }?.subnet
     }
 
     /// The capabilities that nodes get; what is out of the ordinary about them is told.
@@ -173,6 +184,7 @@ extension ContainerProvider {
     static func spec(of plan: NodePlan, image: String, capabilities: [String]) -> ContainerSpec {
         var spec = ContainerSpec(name: plan.name, image: image, hostname: plan.name, network: plan.network)
         spec.labels = plan.labels
+        spec.address = plan.address
         spec.capabilities = capabilities
         spec.isUnconfined = true
         spec.deviceRules = ["a *:* rwm"]

@@ -1,106 +1,47 @@
+import Clusterfile
 import Remote
 import Report
 
 /// Where the hosts of a cluster come from.
 public protocol InfraProvider: Sendable {
-    /// Brings up the hosts; what is there already and fits is kept.
-    ///
-    /// - Returns: masters first, each role in the order of its numbers.
-    /// - Throws: after taking back what this very call had made; the failure says what could not be taken back.
-    func provision(_ request: HostsRequest, progress: any ProgressSink) async throws -> [ProvisionedHost]
+    /// The hosts of a cluster, in the order of its members; those that are still to be made have no way to them.
+    func places(of cluster: Cluster) async throws -> [HostPlace]
 
-    /// What there is of a cluster, running or not, each thing named for people; empty when there is no such cluster.
+    /// One host of the user's, that need not be of any cluster.
+    func place(of member: ClusterMember) async throws -> HostPlace
+
+    /// Makes the hosts that are to be made; what is there already and fits is kept.
+    ///
+    /// - Throws: after taking back what this very call had made; the failure says what could not be taken back.
+    func provision(_ cluster: Cluster, progress: any ProgressSink) async throws
+
+    /// What there is that was made for a cluster, running or not, each thing named for people; empty when there is nothing.
     func contents(of cluster: String) async throws -> [String]
 
-    /// Removes all that belongs to a cluster, and looks whether it is gone.
+    /// Removes one host that was made for a cluster; one of the user's is left alone.
+    func remove(host: String, of cluster: String) async throws
+
+    /// Removes all that was made for a cluster, and looks whether it is gone.
     ///
     /// - Throws: `Failure` that names each thing that is left and how to remove it.
     func remove(cluster: String, progress: any ProgressSink) async throws -> RemovalReport
 }
 
-/// What a host is for.
-public enum HostRole: String, Sendable, Hashable, Codable, CaseIterable {
-    /// Runs the control plane.
-    case master
-    /// Runs the work.
-    case node
-}
-
-/// The hosts that a cluster shall have.
-public struct HostsRequest: Sendable, Hashable {
-    /// The image that node containers start from where nobody names another one.
-    public static let defaultNodeImage = "sealer.io/node:debian12"
-    /// The most hosts of a role.
-    static let countLimit = 100
-
-    /// The cluster's name.
-    public var cluster: String
-    /// How many masters.
-    public var masters: Int
-    /// How many other nodes.
-    public var nodes: Int
-    /// The image that node containers start from.
-    public var image: String
-    /// Whether the nodes may reach what lies outside their own network.
-    public var egress: Bool
-
-    /// Makes a request.
-    public init(
-        cluster: String,
-        masters: Int,
-        nodes: Int,
-        image: String = HostsRequest.defaultNodeImage,
-        egress: Bool = false
-    ) {
-        self.cluster = cluster
-        self.masters = masters
-        self.nodes = nodes
-        self.image = image
-        self.egress = egress
-    }
-
-    /// - Throws: `Failure` of kind `invalidInput`.
-    func validate() throws {
-        try Self.validate(cluster: cluster)
-        guard (1...Self.countLimit).contains(masters), (0...Self.countLimit).contains(nodes) else {
-            throw Failure(
-                .invalidInput,
-                "cluster \(cluster) asks for \(masters) masters and \(nodes) nodes, possible are 1 to \(Self.countLimit) masters "
-                    + "and 0 to \(Self.countLimit) nodes"
-            )
-        }
-    }
-
-    static func validate(cluster: String) throws {
-        let bytes = Array(cluster.utf8)
-        let isAllowed = bytes.allSatisfy { (97...122).contains($0) || (48...57).contains($0) || $0 == 0x2d }
-        guard (1...40).contains(bytes.count), isAllowed, bytes.first != 0x2d, bytes.last != 0x2d else {
-            throw Failure(
-                .invalidInput,
-                "\"\(cluster.prefix(80))\" is no name for a cluster: 1 to 40 of a-z, 0-9 and -, not beginning or ending with -"
-            )
-        }
-    }
-}
-
-/// A host that is up.
-public struct ProvisionedHost: Sendable {
-    /// Its name, which is its host name too.
+/// One host of a cluster, as far as infrastructure knows it.
+public struct HostPlace: Sendable {
+    /// Its name for people and steps: the container's name, or the address.
     public var name: String
-    /// What it is for.
-    public var role: HostRole
-    /// Its number among those of its role, from 0.
-    public var index: Int
-    /// Its IPv4 address in the cluster's network.
-    public var address: String
-    /// The way to it.
-    public var transport: any Transport
+    /// What the Clusterfile says of it.
+    public var member: ClusterMember
+    /// The address by which the other hosts reach it; nil as long as the host is not made.
+    public var address: String?
+    /// The way to it; nil as long as the host is not made.
+    public var transport: (any Transport)?
 
-    /// Makes a host.
-    public init(name: String, role: HostRole, index: Int, address: String, transport: any Transport) {
+    /// Makes a place.
+    public init(name: String, member: ClusterMember, address: String?, transport: (any Transport)?) {
         self.name = name
-        self.role = role
-        self.index = index
+        self.member = member
         self.address = address
         self.transport = transport
     }

@@ -46,6 +46,23 @@ extension AgentServer {
         return .done
     }
 
+    func inspect(_ paths: [FilePath]) async throws -> AgentReply {
+        for path in paths { try Self.check(path) }
+        return .files(
+            try await BlockingPool.shared.run {
+                var files: [String: FileState] = [:]
+                for path in paths {
+                    var information = stat()
+                    guard lstat(path.string, &information) == 0, information.st_mode & S_IFMT == S_IFREG else {
+                        continue
+                    }
+                    files[path.string] = FileState(
+                        digest: try fileDigest(of: path), permissions: information.st_mode & 0o7777)
+                }
+                return files
+            })
+    }
+
     func delete(_ path: FilePath) async throws -> AgentReply {
         try Self.check(path)
         // A mistake here costs a machine: nothing so near the root is ever ours.

@@ -59,7 +59,9 @@ public struct AgentServer: Sendable {
     private func answer(_ stream: LinkStream, _ message: Data) async {
         do {
             let request = try AgentProtocol.decode(AgentRequest.self, message)
+            try await Failpoint.reach("take \(request.word)")
             let reply = try await handle(request, stream)
+            try await Failpoint.reach("answer \(request.word)")
             try await stream.send(reply)
         } catch {
             do {
@@ -85,6 +87,7 @@ public struct AgentServer: Sendable {
         case .writeFile(let path, let size, let permissions):
             return try await writeFile(FilePath(path), size: size, permissions: permissions, stream)
         case .readFile(let path, let limit): return try await readFile(FilePath(path), limit: limit, stream)
+        case .inspect(let paths): return try await inspect(paths.map { FilePath($0) })
         case .delete(let path): return try await delete(FilePath(path))
         case .missing(let blobs): return .missing(try await services.store.missing(blobs))
         case .blob(let blob): return try await receive(blob, stream)

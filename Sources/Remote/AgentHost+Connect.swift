@@ -14,6 +14,7 @@ extension AgentHost {
     ///   - executableDigest: its digest.
     ///   - base: sealer's folder on the host.
     ///   - store: the store on the host.
+    ///   - failpoints: those that the agent shall have, for tests (see `Failpoint`).
     /// - Throws: `Failure` of kind `unreachable` when the agent does not come up there, `integrity` when what runs there is not
     ///   what was sent.
     public static func connect(
@@ -21,12 +22,16 @@ extension AgentHost {
         executable: FilePath,
         executableDigest: Digest,
         base: FilePath = "/var/lib/sealer",
-        store: FilePath = "/var/lib/sealer/store"
+        store: FilePath = "/var/lib/sealer/store",
+        failpoints: String? = nil
     ) async throws -> AgentHost {
+        // First of all, so that a host out of reach is told once, and not taken for one without an agent.
+        try await transport.reach()
         let path = base.appending("bin").appending(executableDigest.short).appending("sealer")
         let options = ["node", "agent", "--store", store.string]
+        let before = failpoints.map { ["/usr/bin/env", "\(Failpoint.variable)=\($0)"] } ?? []
         do {
-            let host = try await begin(transport, path, [path.string] + options, path)
+            let host = try await begin(transport, path, before + [path.string] + options, path)
             if try await host.greet() == executableDigest { return host }
             await host.close()
         } catch let failure as Failure
@@ -39,7 +44,7 @@ extension AgentHost {
         let temporary = path.removingLastComponent().appending("sealer.\(UInt32.random(in: 0...UInt32.max))")
         let permissions = FilePermissions(rawValue: 0o755)
         try await transport.place(executable, at: temporary, permissions: permissions)
-        let host = try await begin(transport, temporary, [temporary.string] + options, path)
+        let host = try await begin(transport, temporary, before + [temporary.string] + options, path)
         do {
             let digest = try await host.greet()
             guard digest == executableDigest else {

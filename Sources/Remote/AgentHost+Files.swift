@@ -54,6 +54,14 @@ extension AgentHost {
         }
     }
 
+    /// What lies at paths: regular files only, what is not there is left out.
+    public func inspect(_ paths: [FilePath]) async throws -> [String: FileState] {
+        let request = AgentRequest.inspect(paths: paths.map(\.string))
+        let reply = try await ask(request, limit: Self.shortLimit, for: "the state of its files")
+        guard case .files(let files) = reply else { throw unexpected(reply) }
+        return files
+    }
+
     /// Deletes a file or a folder with all that is in it; nothing there is fine.
     public func delete(_ path: FilePath) async throws {
         let reply = try await ask(.delete(path: path.string), limit: .seconds(600), for: "\(path) to be deleted")

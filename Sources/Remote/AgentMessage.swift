@@ -44,6 +44,8 @@ public enum AgentRequest: Sendable, Codable, Hashable {
     case writeFile(path: String, size: Int, permissions: UInt32)
     /// Read a file. Answered by `content` and data, or by `absent`.
     case readFile(path: String, limit: Int)
+    /// What lies at these paths? Answered by `files`.
+    case inspect(paths: [String])
     /// Delete a file or a folder. Answered by `done`.
     case delete(path: String)
     /// Which of these blobs do you lack? Answered by `missing`.
@@ -58,6 +60,27 @@ public enum AgentRequest: Sendable, Codable, Hashable {
     case unpack(UnpackRequest)
 }
 
+extension AgentRequest {
+    /// The request in one word, without what it is about.
+    package var word: String {
+        switch self {
+        case .hello: "hello"
+        case .settle: "settle"
+        case .facts: "facts"
+        case .run: "run"
+        case .writeFile: "write-file"
+        case .readFile: "read-file"
+        case .inspect: "inspect"
+        case .delete: "delete"
+        case .missing: "missing"
+        case .blob: "blob"
+        case .name: "name"
+        case .fetch: "fetch"
+        case .unpack: "unpack"
+        }
+    }
+}
+
 /// What the agent answers. Exactly one last message ends a stream: any but `progress` and `content`.
 public enum AgentReply: Sendable, Codable, Hashable {
     /// The agent's version of the protocol and the digest of its executable.
@@ -68,6 +91,8 @@ public enum AgentReply: Sendable, Codable, Hashable {
     case content(size: Int)
     /// There is no such file.
     case absent
+    /// The regular files of those asked about, by path.
+    case files([String: FileState])
     /// The blobs that are not there.
     case missing([Descriptor])
     /// How many bytes of the work are done.

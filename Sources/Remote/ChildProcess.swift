@@ -52,6 +52,9 @@ public final class ChildProcess: Sendable {
         process.release()
     }
 
+    /// Its process number, which is its group's and its session's too.
+    var identifier: pid_t { process.identifier }
+
     /// Starts a command.
     ///
     /// - Throws: `Failure` of kind `notFound` when there is no such program or folder, else `system`.

@@ -30,6 +30,9 @@ public protocol Host: Sendable {
     /// Reads a file of at most `limit` bytes; nil when there is none.
     func readFile(_ path: FilePath, limit: Int) async throws -> Data?
 
+    /// What lies at paths: regular files only, what is not there is left out.
+    func inspect(_ paths: [FilePath]) async throws -> [String: FileState]
+
     /// Deletes a file or a folder with all that is in it; nothing there is fine.
     func delete(_ path: FilePath) async throws
 

@@ -7,11 +7,24 @@ public protocol Transport: Sendable {
     /// The host's name for people.
     var host: String { get }
 
+    /// Makes sure that the host can be reached at all, where there is something to make.
+    func reach() async throws
+
+    /// Ends what `reach` made, and with it whatever runs over it.
+    func close() async throws
+
     /// Puts a file of this machine onto the host, making the folders above it.
     func place(_ file: FilePath, at path: FilePath, permissions: FilePermissions) async throws
 
     /// Starts a program by its absolute path. That the program is not there may show only when the channel ends.
     func start(_ command: [String]) async throws -> any ByteChannel
+}
+
+extension Transport {
+    /// Does nothing: for ways that need no connection.
+    public func reach() async throws {}
+    /// Does nothing: for ways that need no connection.
+    public func close() async throws {}
 }
 
 /// Bytes to a program and from it. One task writes, one reads.

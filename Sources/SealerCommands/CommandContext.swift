@@ -23,6 +23,8 @@ public struct CommandContext: Sendable {
     public var makeProgress: @Sendable (ProgressMode) -> any ProgressDisplay
     /// The path of this very program, which becomes the agent on nodes.
     public var executable: FilePath
+    /// The folder on nodes, this machine included, that the agent and its store lie in.
+    public var agentFolder: FilePath = "/var/lib/sealer"
 
     /// Makes a context.
     public init(

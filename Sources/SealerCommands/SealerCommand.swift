@@ -36,8 +36,10 @@ public struct SealerCommand: AsyncParsableCommand {
             CommandGroup(
                 name: "Clusters",
                 subcommands: [
-                    RunCommand.self, ApplyCommand.self, ClustersCommand.self, KubeconfigCommand.self,
-                    DeleteCommand.self,
+                    RunCommand.self, PlanCommand.self, ApplyCommand.self, JoinCommand.self, ScaleDownCommand.self,
+                    StatusCommand.self, HistoryCommand.self, ClustersCommand.self, ExecCommand.self, CpCommand.self,
+                    KubeconfigCommand.self, DeleteCommand.self, ResetCommand.self,
+                    GenCommand.self, ExplainCommand.self, SchemaCommand.self,
                 ]
             ),
             CommandGroup(
@@ -77,6 +79,9 @@ public struct SealerCommand: AsyncParsableCommand {
                 try await Interruption.cancelling { [command] in try await command.run(in: context) }
             }
             return 0
+        } catch let code as ExitCode {
+            // The command has said all there is to say.
+            return code.rawValue
         } catch {
             // Names in it may come from strangers' archives. Diagnostics keep the form FILE:LINE:COLUMN from the first on.
             let text = TerminalText.block(Failure.words(of: error))

@@ -1,30 +1,57 @@
-import ApplyEngine
+import ClusterRuntime
+import FoundationEssentials
+import OCI
 import Report
 import Synchronization
 import TestSupport
 import Testing
 
-@Suite("Executing a plan")
-struct PlanExecutorTests {
-    /// Keeps what happened, in order.
-    private final class Record: Journal {
-        let events = Mutex<[String]>([])
+@testable import ApplyEngine
 
-        func write(_ event: JournalEvent, _ step: PlanStep) async throws {
-            let word =
-                switch event {
-                case .began: "began"
-                case .ended: "ended"
-                case .failed: "failed"
-                }
-            events.withLock { $0.append("\(word) \(step.id)") }
-        }
+/// Keeps what happened, in order.
+final class RecordedJournal: Journal {
+    let events = Mutex<[String]>([])
 
-        func position(_ event: String) -> Int? { events.withLock { $0.firstIndex(of: event) } }
+    func write(_ event: JournalEvent, _ step: PlanStep) async throws {
+        let word =
+            switch event {
+            case .began: "began"
+            case .ended: "ended"
+            case .failed: "failed"
+            }
+        events.withLock { $0.append("\(word) \(step.id)") }
     }
 
-    private func executor(_ record: Record, concurrency: Int = 8) -> PlanExecutor {
-        PlanExecutor(progress: SilentProgress(), journal: record, concurrency: concurrency)
+    func position(_ event: String) -> Int? { events.withLock { $0.firstIndex(of: event) } }
+}
+
+/// Does for each step what the test says.
+struct ScriptedPerformer: StepPerformer {
+    let body: @Sendable (PlanStep) async throws -> Void
+
+    func perform(_ step: PlanStep, handle: Step) async throws { try await body(step) }
+}
+
+@Suite("Executing a plan")
+struct PlanExecutorTests {
+    private static let image = ContentDigest.sample
+
+    private func step(
+        _ id: String, after: [String] = [], lane: String? = nil, host: String? = nil, limit: Int = 120
+    ) -> PlanStep {
+        PlanStep(
+            id, .install, .installRuntime, host: host, title: "do \(id)", reason: "it is not done", after: after,
+            lane: lane, limit: limit)
+    }
+
+    private func execute(
+        _ steps: [PlanStep], _ record: RecordedJournal = RecordedJournal(), concurrency: Int = 8,
+        pause: PauseSignal = PauseSignal(), _ body: @escaping @Sendable (PlanStep) async throws -> Void
+    ) async throws -> PlanExecutor.Outcome {
+        await PlanExecutor(
+            performer: ScriptedPerformer(body: body), progress: SilentProgress(), journal: record,
+            concurrency: concurrency, pause: pause
+        ).execute(try Plan(cluster: "demo", image: Self.image, steps))
     }
 
     @Test("a step begins only after all it waits for have ended, in random graphs")
@@ -34,17 +61,17 @@ struct PlanExecutorTests {
             var steps: [PlanStep] = []
             for number in 0..<Int.random(in: 1...20, using: &generator) {
                 let after = steps.map(\.id).filter { _ in Bool.random(using: &generator) }
-                steps.append(
-                    PlanStep("\(number)", "do \(number)", after: after, limit: .seconds(120)) { _ in
-                        await Task.yield()
-                    })
+                steps.append(step("\(number)", after: after))
             }
-            let record = Record()
-            try await executor(record, concurrency: Int.random(in: 1...6, using: &generator)).execute(Plan(steps))
+            let record = RecordedJournal()
+            let outcome = try await execute(
+                steps, record, concurrency: Int.random(in: 1...6, using: &generator)
+            ) { _ in await Task.yield() }
+            #expect(outcome.failure(resume: "again") == nil)
+            #expect(Set(outcome.done) == Set(steps.map(\.id)))
             for step in steps {
                 let began = try #require(record.position("began \(step.id)"))
                 for other in step.after { #expect(try #require(record.position("ended \(other)")) < began) }
-                #expect(record.position("ended \(step.id)") != nil)
             }
         }
     }
@@ -52,44 +79,150 @@ struct PlanExecutorTests {
     @Test("steps that do not wait for each other run at the same time")
     func parallel() async throws {
         let (stream, continuation) = AsyncStream<Void>.makeStream()
-        let steps = [
-            PlanStep("a", "wait for b", limit: .seconds(120)) { _ in for await _ in stream { break } },
-            PlanStep("b", "wake a", limit: .seconds(120)) { _ in continuation.yield() },
-        ]
-        try await executor(Record()).execute(Plan(steps))
+        let outcome = try await execute([step("a"), step("b")]) { step in
+            if step.id == "a" { for await _ in stream { break } } else { continuation.yield() }
+        }
+        #expect(outcome.done.count == 2)
     }
 
-    @Test("after a failure nothing new begins, what runs is cancelled, and the failure names step, host and cause")
+    @Test("no more steps run at once than allowed, and of one lane only one")
+    func limits() async throws {
+        let counts = Mutex<(now: Int, most: Int, lane: Int, mostLane: Int)>((0, 0, 0, 0))
+        let steps = (0..<12).map { step("\($0)", lane: $0.isMultiple(of: 2) ? "etcd" : nil) }
+        let outcome = try await execute(steps, concurrency: 3) { step in
+            counts.withLock { counts in
+                counts.now += 1
+                counts.most = max(counts.most, counts.now)
+                if step.lane != nil { counts.lane += 1 }
+                counts.mostLane = max(counts.mostLane, counts.lane)
+            }
+            try await Task.sleep(for: .milliseconds(5))
+            counts.withLock { counts in
+                counts.now -= 1
+                if step.lane != nil { counts.lane -= 1 }
+            }
+        }
+        #expect(outcome.done.count == 12)
+        #expect(counts.withLock { $0.most } <= 3)
+        #expect(counts.withLock { $0.mostLane } == 1)
+    }
+
+    @Test("a failure stops what depends on it and nothing else, and names step, host, cause and the way on")
     func failure() async throws {
-        let record = Record()
+        let record = RecordedJournal()
         let steps = [
-            PlanStep("slow", "sleep", host: "h1", limit: .seconds(60)) { _ in try await Task.sleep(for: .seconds(60)) },
-            PlanStep("bad", "break", host: "h2", limit: .seconds(120)) { _ in throw Failure(.denied, "no key", at: "h2")
-            },
-            PlanStep("later", "never", after: ["bad"], limit: .seconds(120)) { _ in },
+            step("bad", host: "h2"), step("after", after: ["bad"]), step("after-that", after: ["after"]),
+            step("free", host: "h1"), step("free-too", after: ["free"]),
         ]
-        let error = await #expect(throws: Failure.self) { try await executor(record).execute(Plan(steps)) }
-        #expect(error?.kind == .denied)
-        #expect(error?.description == "h2: could not break\n  h2: no key")
-        #expect(record.position("began later") == nil)
-        #expect(record.position("failed slow") != nil)
+        let outcome = try await execute(steps, record) { step in
+            if step.id == "bad" { throw Failure(.denied, "no key", at: "h2") }
+        }
+        #expect(Set(outcome.done) == ["free", "free-too"])
+        #expect(outcome.skipped.map(\.id) == ["after", "after-that"])
+        #expect(!outcome.isPaused)
+        #expect(record.position("began after") == nil)
         #expect(record.position("ended bad") == nil)
+        let failure = try #require(outcome.failure(resume: "sealer apply --name demo") as? Failure)
+        #expect(failure.kind == .denied)
+        #expect(
+            failure.description == """
+                1 of 5 steps failed, 2 more could not begin
+                  h2: could not do bad
+                    h2: no key
+                  next: mend that, then go on from here with: sealer apply --name demo
+                """)
+    }
+
+    @Test("asked for a pause, nothing new begins, and what runs ends in its own time")
+    func pause() async throws {
+        let pause = PauseSignal()
+        let outcome = try await execute([step("a"), step("b", after: ["a"])], pause: pause) { _ in pause.give() }
+        #expect(outcome.done == ["a"])
+        #expect(outcome.skipped.map(\.id) == ["b"])
+        let failure = try #require(outcome.failure(resume: "again") as? Failure)
+        #expect(failure.kind == .cancelled)
+        #expect(failure.description.contains("1 steps were done, 1 are left"))
+    }
+
+    @Test("cancelled, running steps end, and their end is in the journal")
+    func cancelled() async throws {
+        let record = RecordedJournal()
+        let (started, tell) = AsyncStream<Void>.makeStream()
+        let steps = [step("a"), step("b", after: ["a"])]
+        let task = Task {
+            try await execute(steps, record) { _ in
+                tell.yield()
+                try await Task.sleep(for: .seconds(600))
+            }
+        }
+        for await _ in started { break }
+        task.cancel()
+        let outcome = try await task.value
+        #expect(outcome.failed.map(\.step.id) == ["a"])
+        #expect(record.position("failed a") != nil)
+        #expect((outcome.failure(resume: "again") as? Failure)?.kind == .cancelled)
     }
 
     @Test("a step that takes longer than its limit fails as timed out")
     func limit() async throws {
-        let steps = [
-            PlanStep("slow", "sleep", limit: .milliseconds(20)) { _ in try await Task.sleep(for: .seconds(60)) }
-        ]
-        let error = await #expect(throws: Failure.self) { try await executor(Record()).execute(Plan(steps)) }
-        #expect(error?.kind == .timeout)
+        let outcome = try await execute([step("slow", limit: 1)]) { _ in try await Task.sleep(for: .seconds(600)) }
+        #expect((outcome.failure(resume: "again") as? Failure)?.kind == .timeout)
+    }
+}
+
+@Suite("A plan")
+struct PlanTests {
+    private func step(_ id: String, after: [String] = [], reason: String = "it is not done") -> PlanStep {
+        PlanStep(
+            id, .prepare, .configure(.registry), host: "h", title: "do \(id)", reason: reason, after: after, limit: 1)
     }
 
-    @Test("a plan whose steps wait for what does not come is refused")
-    func wrongPlans() {
-        let step = { (id: String, after: [String]) in PlanStep(id, id, after: after, limit: .seconds(1)) { _ in } }
-        #expect(throws: Failure.self) { try Plan([step("a", ["b"]), step("b", [])]) }
-        #expect(throws: Failure.self) { try Plan([step("a", []), step("a", [])]) }
-        #expect(throws: Failure.self) { try Plan([step("a", ["a"])]) }
+    private func plan(_ steps: [PlanStep]) throws -> Plan {
+        try Plan(cluster: "demo", image: ContentDigest.sample, steps)
     }
+
+    @Test("whose steps wait for what does not come is refused")
+    func wrongPlans() {
+        #expect(throws: Failure.self) { try plan([step("a", after: ["b"]), step("b")]) }
+        #expect(throws: Failure.self) { try plan([step("a"), step("a")]) }
+        #expect(throws: Failure.self) { try plan([step("a", after: ["a"])]) }
+    }
+
+    @Test("goes into a file and comes back the same; other files are refused")
+    func file() throws {
+        let made = try plan([step("a"), step("b", after: ["a"])])
+        let back = try Plan(file: made.file(), name: "p")
+        #expect(back == made)
+        let (digest, backDigest) = (try made.digest(), try back.digest())
+        #expect(digest == backDigest)
+        #expect(throws: Failure.self) { try Plan(file: Data("{}".utf8), name: "p") }
+        let text = String(decoding: try made.file(), as: UTF8.self)
+        let later = text.replacing(#""formatVersion":1"#, with: #""formatVersion":2"#)
+        #expect(throws: Failure.self) { try Plan(file: Data(later.utf8), name: "p") }
+        // A stranger's file may not bring a cycle in.
+        let cycle = text.replacing(#""after":["a"]"#, with: #""after":["z"]"#)
+        #expect(throws: Failure.self) { try Plan(file: Data(cycle.utf8), name: "p") }
+    }
+
+    @Test("tells how the world has moved since another plan was made")
+    func differences() throws {
+        let before = try plan([step("a"), step("b")])
+        #expect(try plan([step("a"), step("b")]).differences(from: before) == [])
+        #expect(
+            try plan([step("b", reason: "it is worn out"), step("c")]).differences(from: before) == [
+                "to be done now too: h: do c (it is not done)", "not to be done any more: h: do a (it is not done)",
+                "b is another now: it is worn out; it was: it is not done",
+            ])
+        #expect(try plan([step("b"), step("a")]).differences(from: before) == ["the steps come in another order"])
+    }
+}
+
+enum ContentDigest {
+    /// A digest of nothing in particular.
+    static let sample: Digest = {
+        guard let digest = Digest(algorithm: .sha256, hex: String(repeating: "a", count: 64)) else {
+            fatalError("64 hexadecimal characters are a digest")
+        }
+        return digest
+    }()
 }

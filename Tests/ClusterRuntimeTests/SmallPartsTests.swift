@@ -1,5 +1,8 @@
+import Clusterfile
 import FoundationEssentials
+import Remote
 import Report
+import SystemPackage
 import Testing
 
 @testable import ClusterRuntime
@@ -45,11 +48,11 @@ struct HostsFileTests {
     @Test("keeps what is there, and its block once")
     func block() {
         let old = "127.0.0.1\tlocalhost\n\n172.18.0.2\tdemo\n"
-        let once = HostsFile.text(old, with: [("172.18.0.2", ["a", "b"])])
+        let once = HostsFile.text(old, with: [.init(address: "172.18.0.2", names: ["a", "b"])])
         #expect(once.hasPrefix("127.0.0.1\tlocalhost\n\n172.18.0.2\tdemo\n#"))
         #expect(once.contains("\n172.18.0.2\ta b\n"))
-        #expect(HostsFile.text(once, with: [("172.18.0.2", ["a", "b"])]) == once)
-        let moved = HostsFile.text(once, with: [("172.18.0.9", ["a"])])
+        #expect(HostsFile.text(once, with: [.init(address: "172.18.0.2", names: ["a", "b"])]) == once)
+        let moved = HostsFile.text(once, with: [.init(address: "172.18.0.9", names: ["a"])])
         #expect(!moved.contains("172.18.0.2\ta b"))
         #expect(HostsFile.text(moved, with: []) == old)
     }
@@ -63,6 +66,24 @@ struct BootstrapTokenTests {
         for token in tokens { #expect(token.wholeMatch(of: /[a-z0-9]{6}\.[a-z0-9]{16}/) != nil) }
         #expect(Set(tokens).count == 100)
     }
+
+    @Test("becomes a Secret that names its parts and says in RFC 3339 when it ends")
+    func secret() throws {
+        struct Secret: Decodable {
+            struct Metadata: Decodable { var name: String }
+            var metadata: Metadata
+            var type: String
+            var stringData: [String: String]
+        }
+        let token = BootstrapToken()
+        let start = Date(timeIntervalSince1970: 1_700_000_000)
+        let secret = try JSONDecoder().decode(Secret.self, from: token.secret(validFor: .seconds(7200), from: start))
+        let parts = token.text.split(separator: ".").map(String.init)
+        #expect(secret.metadata.name == "bootstrap-token-\(parts[0])")
+        #expect(secret.type == "bootstrap.kubernetes.io/token")
+        #expect(secret.stringData["token-id"] == parts[0] && secret.stringData["token-secret"] == parts[1])
+        #expect(secret.stringData["expiration"] == "2023-11-15T00:13:20Z")
+    }
 }
 
 @Suite("What kubectl says")
@@ -71,8 +92,11 @@ struct StatusTests {
     func nodes() throws {
         let json = #"""
             {"items":[
-              {"metadata":{"name":"a"},"spec":{"podCIDR":"10.244.0.0/24"},
-               "status":{"conditions":[{"type":"Ready","status":"True"}],"nodeInfo":{"kubeletVersion":"v1.20.2"}}},
+              {"metadata":{"name":"a","labels":{"node-role.kubernetes.io/master":"","disk":"ssd"}},
+               "spec":{"podCIDR":"10.244.0.0/24","unschedulable":true,
+                       "taints":[{"key":"k","value":"v","effect":"NoSchedule"},{"key":"a","effect":"NoExecute"}]},
+               "status":{"addresses":[{"type":"Hostname","address":"a"},{"type":"InternalIP","address":"10.0.0.2"}],
+                         "conditions":[{"type":"Ready","status":"True"}],"nodeInfo":{"kubeletVersion":"v1.20.2"}}},
               {"metadata":{"name":"b"},"spec":{},
                "status":{"conditions":[{"type":"Ready","status":"False","reason":"KubeletNotReady","message":"cni"}]}},
               {"metadata":{"name":"c"},"status":{}}
@@ -81,6 +105,9 @@ struct StatusTests {
         let nodes = try NodeStatus.list(fromJSON: Data(json.utf8))
         #expect(nodes.map(\.isReady) == [true, false, false])
         #expect(nodes[0].podNetwork == "10.244.0.0/24")
+        #expect(nodes[0].isMaster && !nodes[0].isSchedulable && nodes[0].address == "10.0.0.2")
+        #expect(nodes[0].labels["disk"] == "ssd" && nodes[0].taints == ["a:NoExecute", "k=v:NoSchedule"])
+        #expect(!nodes[1].isMaster && nodes[1].isSchedulable && nodes[1].address == nil)
         #expect(nodes[1].reason == "KubeletNotReady: cni")
         #expect(nodes[2].reason == "kubelet has not reported yet")
     }
@@ -108,5 +135,99 @@ struct StatusTests {
     func garbage() {
         #expect(throws: Failure.self) { try NodeStatus.list(fromJSON: Data("error".utf8)) }
         #expect(throws: Failure.self) { try PodStatus.list(fromJSON: Data()) }
+    }
+}
+
+@Suite("etcd's members")
+struct EtcdMemberTests {
+    @Test("are read from etcdctl's JSON, identifiers as etcdctl wants them back")
+    func list() throws {
+        let json = #"""
+            {"header":{"cluster_id":1},"members":[
+             {"ID":10276657743932975437,"name":"m-0","peerURLs":["https://10.0.0.2:2380"],"clientURLs":["https://10.0.0.2:2379"]},
+             {"ID":5}]}
+            """#
+        let members = try EtcdMember.list(fromJSON: Data(json.utf8))
+        #expect(members.map(\.name) == ["m-0", ""])
+        #expect(members[0].identifierInHex == "8e9e05c52164694d")
+        #expect(members[0].clientAddress == "https://10.0.0.2:2379")
+        #expect(throws: Failure.self) { try EtcdMember.list(fromJSON: Data("{}".utf8)) }
+    }
+}
+
+@Suite("The parts of the pod network")
+struct PodNetworkPlanTests {
+    private let network = ClusterNetwork(pods: [IPNetwork(containing: IPAddress(v4: 0x0af4_0000), prefixLength: 22)])
+
+    @Test("who has one keeps it, newcomers get the first free one")
+    func parts() throws {
+        let plan = try PodNetworkPlan(
+            network: network, nodes: [("a", "10.0.0.2"), ("b", "10.0.0.3"), ("c", "10.0.0.4")],
+            present: ["b": "10.244.0.0/24", "c": "10.244.2.0/24"])
+        #expect(["a", "b", "c"].map { plan.part(of: $0) } == ["10.244.1.0/24", "10.244.0.0/24", "10.244.2.0/24"])
+    }
+
+    @Test("more nodes than parts, and networks that sealer cannot do, are refused")
+    func refused() {
+        let nodes = (0..<5).map { ("n\($0)", "10.0.0.\($0)") }
+        #expect(throws: Failure.self) { try PodNetworkPlan(network: network, nodes: nodes, present: [:]) }
+        #expect(throws: Failure.self) {
+            try PodNetworkPlan(network: network, nodes: [("a", "fd00::1")], present: [:])
+        }
+    }
+}
+
+@Suite("An aspect of a node")
+struct NodeAspectTests {
+    private let aspect = NodeAspect(
+        .registry, files: [ManagedFile("/etc/a", Data("a".utf8), permissions: 0o600)], service: "s.service",
+        closingFiles: [ManagedFile("/etc/b", Data("b".utf8))])
+
+    @Test("names each thing that is not as it should be")
+    func differences() throws {
+        let a = try #require(aspect.files[0].state)
+        let b = try #require(aspect.closingFiles[0].state)
+        let runs = ServiceState(isActive: true, isEnabled: true)
+        #expect(aspect.differences(files: ["/etc/a": a, "/etc/b": b], services: ["s.service": runs]) == [])
+        #expect(
+            aspect.differences(files: [:], services: [:])
+                == [
+                    "/etc/a is not there", "/etc/b is not there", "s.service does not run",
+                    "s.service does not start at boot",
+                ])
+        let open = FileState(digest: a.digest, permissions: 0o644)
+        #expect(
+            aspect.differences(files: ["/etc/a": open, "/etc/b": a], services: ["s.service": runs])
+                == ["/etc/a has the permissions 644", "/etc/b has another content"])
+    }
+
+    @Test("systemd's own words for services are understood")
+    func services() {
+        let text = """
+            Id=a.service
+            ActiveState=active
+            UnitFileState=enabled
+
+            Id=b.service
+            ActiveState=inactive
+            UnitFileState=
+
+            """
+        #expect(
+            ServiceState.list(fromShow: text) == [
+                "a.service": ServiceState(isActive: true, isEnabled: true),
+                "b.service": ServiceState(isActive: false, isEnabled: false),
+            ])
+    }
+}
+
+@Suite("What kubectl complains of")
+struct PassingErrorTests {
+    @Test("is asked again when it goes away by itself, and only then")
+    func passing() {
+        #expect(Kubeadm.isPassing("Error from server: etcdserver: request timed out"))
+        #expect(Kubeadm.isPassing("The connection to the server 10.0.0.2:6443 was refused: connection refused"))
+        #expect(!Kubeadm.isPassing("Error from server (Forbidden): nodes is forbidden"))
+        #expect(!Kubeadm.isPassing("error: unknown flag: --nothing"))
     }
 }

@@ -34,6 +34,7 @@ struct ImageDistributionTests {
         ) async throws -> CommandResult { throw Failure(.software, "not asked for") }
         func writeFile(_ path: FilePath, _ bytes: Data, permissions: UInt32) async throws {}
         func readFile(_ path: FilePath, limit: Int) async throws -> Data? { nil }
+        func inspect(_ paths: [FilePath]) async throws -> [String: FileState] { [:] }
         func delete(_ path: FilePath) async throws {}
         func missing(_ blobs: [Descriptor]) async throws -> [Descriptor] {
             state.withLock { state in blobs.filter { !state.blobs.contains($0.digest) } }

@@ -36,7 +36,7 @@ import Testing
         #expect(failure?.kind == .invalidInput)
     }
 
-    @Test(arguments: [(0, 1), (-1, 0), (101, 0), (1, -1), (1, 101)]) func refusesNumbers(_ masters: Int, _ nodes: Int) {
+    @Test(arguments: [(0, 0), (-1, 0), (101, 0), (1, -1), (1, 101)]) func refusesNumbers(_ masters: Int, _ nodes: Int) {
         #expect(throws: Failure.self) { try HostsRequest(cluster: "demo", masters: masters, nodes: nodes).validate() }
     }
 

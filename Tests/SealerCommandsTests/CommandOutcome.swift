@@ -10,19 +10,27 @@ struct CommandOutcome {
 }
 
 /// Runs a command in process, with an environment and outputs of its own.
-func command(_ arguments: [String], root: FilePath?, environment: [String: String] = [:]) async -> CommandOutcome {
+///
+/// - Parameters:
+///   - executable: what becomes the agent on hosts.
+///   - agentFolder: the agent's folder on hosts.
+func command(
+    _ arguments: [String], root: FilePath?, environment: [String: String] = [:],
+    executable: FilePath = "/proc/self/exe", agentFolder: FilePath = "/nowhere"
+) async -> CommandOutcome {
     let output = CapturedOutput()
     let error = CapturedOutput()
     var variables = environment
     variables["SEALER_ROOT"] = root?.string
-    let context = CommandContext(
+    var context = CommandContext(
         environment: variables,
         home: root,
-        executable: "/proc/self/exe",
+        executable: executable,
         write: { output.line($0) },
         writeError: { error.line($0) },
         makeProgress: { _ in ProgressMode.none.display(environment: [:]) }
     )
+    context.agentFolder = agentFolder
     let code = await SealerCommand.execute(["sealer"] + arguments, in: context)
     return CommandOutcome(code: code, output: output.text, error: error.text)
 }

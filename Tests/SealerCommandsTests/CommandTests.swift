@@ -26,9 +26,9 @@ struct CommandTests {
             ["logout"],
             ["tag"], ["rmi"], ["prune"], ["fsck"], ["diff"],
             ["mount"], ["umount"],
-            ["run"], ["apply"], ["clusters"],
-            ["kubeconfig"],
-            ["delete"], ["registry"], ["registry", "serve"], ["node"], ["node", "agent"],
+            ["run"], ["plan"], ["apply"], ["join"], ["scale-up"], ["scale-down"], ["status"], ["history"], ["reset"],
+            ["clusters"], ["gen"], ["explain"], ["schema"], ["exec"], ["cp"], ["kubeconfig"],
+            ["delete"], ["registry"], ["registry", "serve"], ["node"], ["node", "agent"], ["node", "lb"],
         ])
     func help(command: [String]) async {
         let output = CapturedOutput()

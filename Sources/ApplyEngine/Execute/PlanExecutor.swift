@@ -1,75 +1,120 @@
 import Report
 
-/// Executes a plan: whatever may run does, several at once; the first failure keeps new steps from starting and cancels
-/// the running ones.
+/// Does what a step says; whoever knows hosts and the cluster's blueprint.
+public protocol StepPerformer: Sendable {
+    /// Does it, and returns only when it was seen to be done. Doing again what was done already must do no harm.
+    func perform(_ step: PlanStep, handle: Step) async throws
+}
+
+/// Executes a plan: whatever may run does, several at once. A step that fails stops what depends on it, not the rest.
 public struct PlanExecutor: Sendable {
+    private let performer: any StepPerformer
     private let progress: any ProgressSink
     private let journal: any Journal
     private let concurrency: Int
+    private let pause: PauseSignal
+
+    /// The most steps at once where nobody says otherwise.
+    public static let defaultConcurrency = 32
 
     /// Makes an executor.
     ///
-    /// - Parameter concurrency: how many steps may run at once.
-    public init(progress: any ProgressSink, journal: any Journal, concurrency: Int = 32) {
+    /// - Parameters:
+    ///   - concurrency: how many steps may run at once.
+    ///   - pause: when it is given, no new step begins, and the running ones end in their own time.
+    public init(
+        performer: any StepPerformer, progress: any ProgressSink, journal: any Journal,
+        concurrency: Int = defaultConcurrency, pause: PauseSignal = PauseSignal()
+    ) {
+        self.performer = performer
         self.progress = progress
         self.journal = journal
-        self.concurrency = concurrency
+        self.concurrency = max(concurrency, 1)
+        self.pause = pause
     }
 
-    /// Executes.
-    ///
-    /// - Throws: `Failure` that names the step and the host, with the cause; steps that had not begun did not happen.
-    public func execute(_ plan: Plan) async throws {
-        var done: Set<PlanStep.ID> = []
-        var waiting = plan.steps
+    /// How an execution ended.
+    public struct Outcome: Sendable {
+        /// The steps that were done, in the order of their ends.
+        public var done: [PlanStep.ID] = []
+        /// The steps that failed, with their causes, in the order of their ends.
+        public var failed: [(step: PlanStep, error: any Error)] = []
+        /// The steps that did not begin: because of a failure before them, or because of a pause.
+        public var skipped: [PlanStep] = []
+        /// Whether it ended early because it was asked to.
+        public var isPaused = false
+
+        /// What to tell of it; nil when all was done.
+        ///
+        /// - Parameter resume: the command that goes on from here.
+        public func failure(resume: String) -> (any Error)? {
+            let remedy = "mend that, then go on from here with: \(resume)"
+            let failures = failed.map { step, error -> any Error in
+                Failure(
+                    (error as? Failure)?.kind ?? (error is CancellationError ? .cancelled : .software),
+                    "could not \(step.title)", at: step.host, causes: [error])
+            }
+            let rest = skipped.isEmpty ? "" : ", \(skipped.count) more could not begin"
+            if failed.contains(where: { !($0.error is CancellationError) }) {
+                return Failure(
+                    (failures.first as? Failure)?.kind ?? .software,
+                    "\(failed.count) of \(done.count + failed.count + skipped.count) steps failed\(rest)",
+                    remedy: remedy,
+                    causes: failures)
+            }
+            if isPaused || !failed.isEmpty {
+                return Failure(
+                    .cancelled,
+                    "interrupted: \(done.count) steps were done, \(failed.count + skipped.count) are left",
+                    remedy: "go on from here with: \(resume)", causes: failures)
+            }
+            return nil
+        }
+    }
+
+    /// Executes. When the task is cancelled, running steps are cancelled too and count as failed.
+    public func execute(_ plan: Plan) async -> Outcome {
+        var outcome = Outcome()
+        var schedule = Schedule(plan)
         var running = 0
-        var failures: [any Error] = []
-        await withTaskGroup(of: (PlanStep, (any Error)?).self) { group in
+        await withTaskGroup(of: (Int, PlanStep, (any Error)?).self) { group in
             func startReady() {
-                guard failures.isEmpty, !Task.isCancelled else { return }
-                while running < concurrency,
-                    let position = waiting.firstIndex(where: { $0.after.allSatisfy(done.contains) })
-                {
-                    let step = waiting.remove(at: position)
+                while running < concurrency, !Task.isCancelled, !pause.isGiven, let (number, step) = schedule.next() {
                     running += 1
-                    group.addTask { (step, await run(step)) }
+                    group.addTask { (number, step, await run(step)) }
                 }
             }
             startReady()
-            for await (step, error) in group {
+            for await (number, step, error) in group {
                 running -= 1
                 if let error {
-                    // What was cancelled because another step failed is no failure of its own.
-                    if failures.isEmpty || !(error is CancellationError) { failures.append(describe(step, error)) }
-                    group.cancelAll()
+                    outcome.failed.append((step, error))
+                    schedule.fail(number)
                 } else {
-                    done.insert(step.id)
+                    outcome.done.append(step.id)
+                    schedule.finish(number)
                 }
                 startReady()
             }
         }
-        guard failures.isEmpty else { throw Failure.several("\(failures.count) steps failed", failures) }
-        try Task.checkCancellation()
-    }
-
-    private func describe(_ step: PlanStep, _ error: any Error) -> any Error {
-        guard !(error is CancellationError) else { return error }
-        return Failure(
-            (error as? Failure)?.kind ?? .software,
-            "could not \(step.title)",
-            at: step.host,
-            causes: [error]
-        )
+        outcome.isPaused = !schedule.waiting.isEmpty
+        outcome.skipped = schedule.skipped + schedule.waiting
+        return outcome
     }
 
     private func run(_ step: PlanStep) async -> (any Error)? {
         do {
+            try await Failpoint.reach("plan \(step.id)")
             try await journal.write(.began, step)
+            try await Failpoint.reach("begin \(step.id)")
             try await progress.step(step.title, host: step.host) { handle in
-                try await withLimit(step.limit, waitingFor: "the step to end: \(step.title)", at: step.host) {
-                    try await step.action(handle)
+                try await withLimit(
+                    .seconds(step.limit), waitingFor: "the step to end: \(step.title)", at: step.host
+                ) {
+                    try await performer.perform(step, handle: handle)
                 }
             }
+            try await Failpoint.reach("end \(step.id)")
             try await journal.write(.ended, step)
             return nil
         } catch {
@@ -82,20 +127,4 @@ public struct PlanExecutor: Sendable {
             }
         }
     }
-}
-
-/// Where steps are recorded before and after they run.
-public protocol Journal: Sendable {
-    /// Records what happened to a step, durably.
-    func write(_ event: JournalEvent, _ step: PlanStep) async throws
-}
-
-/// What may happen to a step.
-public enum JournalEvent: Sendable {
-    /// It is about to begin.
-    case began
-    /// It ended, and what it did was seen to be done.
-    case ended
-    /// It failed; the message says why.
-    case failed(String)
 }

@@ -17,9 +17,18 @@ struct ApplicationLaunch {
     private let image: ClusterImageConfig
     private let rootfs: String
     private let environment: [String: String]
+    private let launches: [ClusterImageConfig.Launch]
 
-    /// - Parameter environment: the cluster's, which has precedence over the image's.
-    init(_ image: ClusterImageConfig, rootfs: String, environment: [String: String]) {
+    /// - Parameters:
+    ///   - environment: the cluster's, which has precedence over the image's.
+    ///   - applications: what the Clusterfile launches instead of the image's own list.
+    ///   - commands: the Clusterfile's commands, which take the place of everything else.
+    init(
+        _ image: ClusterImageConfig, rootfs: String, environment: [String: String], applications: [String]? = nil,
+        commands: [String]? = nil
+    ) {
+        launches =
+            commands.map { $0.map { .shell($0) } } ?? applications.map { $0.map { .app($0) } } ?? image.launch
         self.image = image
         self.rootfs = rootfs
         self.environment = environment
@@ -29,7 +38,7 @@ struct ApplicationLaunch {
     ///
     /// - Throws: `Failure` of kind `integrity` when the list names an application that the image does not have.
     func commands() throws -> [Command] {
-        try image.launch.map { launch in
+        try launches.map { launch in
             switch launch {
             case .shell(let text):
                 return Command(title: text, command: shell(text, application: nil))

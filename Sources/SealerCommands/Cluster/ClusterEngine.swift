@@ -1,5 +1,6 @@
 import ApplyEngine
 import ClusterRuntime
+import Clusterfile
 import DockerEngine
 import FoundationEssentials
 import ImageStore
@@ -9,19 +10,53 @@ import OCI
 import Remote
 import Report
 import SystemPackage
+import Terminal
 
-/// Wires the apply engine: containers as hosts, and this very program as their agent.
+/// Wires the apply engine: where hosts come from, and this very program as their agent.
 struct ClusterEngine {
-    static func make(context: CommandContext, root: String?, progress: any ProgressSink) async throws -> Engine {
-        let docker = try await DockerClient.connect(environment: context.environment)
+    /// - Parameter hostKeys: what is done about keys of hosts that nobody knows.
+    static func make(
+        context: CommandContext, root: String?, progress: any ProgressSink, hostKeys: HostKeyOptions = HostKeyOptions()
+    ) async throws -> Engine {
+        let environment = context.environment
+        let state = try context.root(root)
+        let secrets = SecretSource(environment: environment) { what in
+            try await SecretLine.ask(TerminalText.line(what), in: context)
+        }
+        let acceptsNewHostKeys = hostKeys.acceptNewHostKeys
         return Engine(
             store: try await context.store(root),
-            state: try context.root(root),
-            infra: ContainerProvider(docker),
-            connector: try await AgentConnector(executable: context.executable),
+            state: state,
+            infra: Infrastructure(
+                containers: { ContainerProvider(try await DockerClient.connect(environment: environment)) },
+                way: { member, cluster in
+                    try way(
+                        to: member, of: cluster.map { ClusterFolder(state: state, cluster: $0) }, secrets: secrets,
+                        acceptsNewHostKeys: acceptsNewHostKeys)
+                }
+            ),
+            connector: try await AgentConnector(
+                executable: context.executable, base: context.agentFolder,
+                failpoints: environment["SEALER_AGENT_FAILPOINTS"]),
             makeRuntime: { try Kubeadm($0) },
             progress: progress
         )
+    }
+
+    private static func way(
+        to member: ClusterMember, of folder: ClusterFolder?, secrets: SecretSource, acceptsNewHostKeys: Bool
+    ) throws -> any Transport {
+        let host = member.address?.description ?? ""
+        var options = SSHSessionOptions()
+        options.acceptsNewHostKeys = acceptsNewHostKeys
+        if let folder {
+            options.knownHostsFile = folder.knownHosts
+            if acceptsNewHostKeys { try folder.make() }
+        }
+        let target = try SSHTarget(
+            host: host, port: member.ssh.port.map(Int.init), user: member.ssh.user,
+            identityFile: member.ssh.identityFile.map { FilePath($0) })
+        return SSHTransport(target, host: host, secrets: secrets.secrets(of: member.ssh, host: host), options: options)
     }
 }
 
@@ -29,10 +64,17 @@ struct ClusterEngine {
 struct AgentConnector: HostConnector {
     private let executable: FilePath
     private let digest: Digest
+    private let base: FilePath
+    private let failpoints: String?
 
-    /// - Parameter executable: this program; it is hashed once.
-    init(executable: FilePath) async throws {
+    /// - Parameters:
+    ///   - executable: this program; it is hashed once.
+    ///   - base: sealer's folder on hosts.
+    ///   - failpoints: those that the agents shall have, for tests.
+    init(executable: FilePath, base: FilePath, failpoints: String? = nil) async throws {
         self.executable = executable
+        self.base = base
+        self.failpoints = failpoints
         digest = try await BlockingPool.shared.run {
             var hasher = ContentHasher()
             let file = try FileDescriptor.open(executable, .readOnly, options: [.closeOnExec])
@@ -47,8 +89,10 @@ struct AgentConnector: HostConnector {
         }
     }
 
-    func connect(_ host: ProvisionedHost) async throws -> (host: any Host, executable: String) {
-        let agent = try await AgentHost.connect(over: host.transport, executable: executable, executableDigest: digest)
-        return (agent, agent.executablePath.string)
+    func connect(_ host: String, over transport: any Transport) async throws -> ConnectedHost {
+        let agent = try await AgentHost.connect(
+            over: transport, executable: executable, executableDigest: digest, base: base,
+            store: base.appending("store"), failpoints: failpoints)
+        return ConnectedHost(host: agent, executable: agent.executablePath.string)
     }
 }

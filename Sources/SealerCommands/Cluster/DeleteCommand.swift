@@ -19,13 +19,16 @@ struct DeleteCommand: ContextCommand {
     @Option(help: ArgumentHelp("The cluster's name.", valueName: "name"))
     var name: String
 
+    @OptionGroup var hostKeyOptions: HostKeyOptions
     @OptionGroup var rootOptions: RootOptions
     @OptionGroup var progressOptions: ProgressOptions
 
     func run(in context: CommandContext) async throws {
         try Cluster.checkName(name)
         let removed = try await context.withProgress(progressOptions.progress) { progress in
-            try await ClusterEngine.make(context: context, root: rootOptions.root, progress: progress).delete(name)
+            try await ClusterEngine.make(
+                context: context, root: rootOptions.root, progress: progress, hostKeys: hostKeyOptions
+            ).delete(name)
         }
         for thing in removed { context.write("removed \(thing)") }
     }
@@ -56,37 +59,5 @@ struct ClustersCommand: ContextCommand {
         try context.print(rows, as: outputOptions.output) {
             TextTable.text(header: ["NAME", "FOLDER"], rows: rows.map { [$0.name, $0.folder] })
         }
-    }
-}
-
-struct KubeconfigCommand: ContextCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "kubeconfig",
-        abstract: "Print the path of a cluster's administrator kubeconfig.",
-        discussion: """
-            Example:
-              export KUBECONFIG=$(sealer kubeconfig --name shop)
-            """
-    )
-
-    @Option(help: ArgumentHelp("The cluster's name.", valueName: "name"))
-    var name: String
-
-    @OptionGroup var rootOptions: RootOptions
-
-    func run(in context: CommandContext) async throws {
-        try Cluster.checkName(name)
-        let folder = ClusterFolder(state: try context.root(rootOptions.root), cluster: name)
-        do {
-            _ = try await BlockingPool.shared.run { try readFile(folder.kubeconfig) }
-        } catch let failure as Failure where failure.kind == .notFound {
-            throw Failure(
-                .notFound,
-                "there is no kubeconfig of a cluster of that name",
-                at: folder.kubeconfig.string,
-                remedy: "see what there is with: sealer clusters"
-            )
-        }
-        context.write(folder.kubeconfig.string)
     }
 }

@@ -10,7 +10,7 @@ struct NodeCommand: ParsableCommand {
             Example:
               sealer node agent --store /var/lib/sealer/store
             """,
-        subcommands: [NodeAgentCommand.self]
+        subcommands: [NodeAgentCommand.self, BalancerCommand.self]
     )
 }
 

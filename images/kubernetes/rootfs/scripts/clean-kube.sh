@@ -5,6 +5,13 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 say() { printf 'clean-kube.sh: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
+# A folder that is a mount of its own is emptied, and stays.
+remove() {
+    local folder
+    for folder in "$@"; do
+        if mountpoint -q "$folder"; then find "$folder" -mindepth 1 -delete; else rm -rf "$folder"; fi
+    done
+}
 
 if [[ -e /etc/systemd/system/kubelet.service ]]; then
     timeout 60 systemctl --quiet disable kubelet.service || true
@@ -33,7 +40,9 @@ for namespace in /run/netns/cni-*; do
 done
 
 awk '$2 ~ "^/var/lib/kubelet/" { print $2 }' /proc/self/mounts | sort -r | xargs -r -n1 umount -l
-rm -rf /etc/kubernetes /var/lib/kubelet /var/lib/etcd /var/lib/cni /etc/cni/net.d
+remove /etc/kubernetes /var/lib/kubelet /var/lib/etcd /var/lib/cni
+# Emptied only: the container runtime watches this very folder, and would not see another one of its name.
+[[ ! -d /etc/cni/net.d ]] || find /etc/cni/net.d -mindepth 1 -delete
 rm -rf /etc/systemd/system/kubelet.service.d /etc/systemd/system/kubelet.service /etc/sysctl.d/90-kubernetes.conf
 timeout 60 systemctl daemon-reload
 

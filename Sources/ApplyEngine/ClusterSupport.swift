@@ -1,0 +1,43 @@
+import ClusterRuntime
+import Clusterfile
+import ImageStore
+import OCI
+import Report
+
+/// What a Clusterfile may say and sealer cannot do yet is refused before anything is touched: nothing is passed over silently.
+enum ClusterSupport {
+    /// Looks at what is wanted.
+    static func check(_ cluster: Cluster, image: ClusterImage, progress: any ProgressSink) throws {
+        var problems: [String] = []
+        if !cluster.configs.isEmpty { problems.append("documents of kind Config are not applied yet") }
+        if !cluster.plugins.isEmpty { problems.append("documents of kind Plugin are not run yet") }
+        if let runtime = cluster.containerRuntime, runtime != "containerd" {
+            problems.append("the container runtime \(runtime) is not installed yet, containerd was expected")
+        }
+        let known = Set(image.sealer.apps.map(\.name))
+        for name in cluster.applications ?? [] where !known.contains(name) {
+            let there = known.isEmpty ? "it has none" : "it has \(known.sorted().joined(separator: ", "))"
+            problems.append("the image has no application \(name): \(there)")
+        }
+        guard problems.isEmpty else {
+            throw Failure(.invalidInput, problems.joined(separator: "; "), at: cluster.name)
+        }
+        if !cluster.registry.onEveryMaster {
+            progress.send(.warning("the registry runs on every master, although the Clusterfile says ha: false"))
+        }
+    }
+
+    /// Looks at what is there: kubelets of another version would be replaced under running pods, one minor version after the
+    /// other or several at once. That is an upgrade, and needs more than that.
+    static func check(_ kubernetes: KubernetesObservation?, settings: ClusterSettings) throws {
+        let others = (kubernetes?.nodes ?? []).filter { node in
+            !node.version.isEmpty && node.version.prefix { $0 != "+" && $0 != "-" } != settings.version.description
+        }
+        guard let other = others.first else { return }
+        throw Failure(
+            .conflict,
+            "the node \(other.name) runs Kubernetes \(other.version), the image brings \(settings.version): "
+                + "sealer cannot upgrade a cluster yet",
+            at: settings.name, remedy: "apply an image with \(other.version)")
+    }
+}

@@ -1,0 +1,104 @@
+import ClusterRuntime
+import Clusterfile
+import FoundationEssentials
+import Infra
+import LinuxSystem
+import Remote
+import Report
+
+extension Engine {
+    /// Removes a cluster: takes all that it brought off hosts of the user's, removes hosts that were made for it, and its folder on
+    /// this machine.
+    ///
+    /// - Returns: what was removed, for people.
+    /// - Throws: `Failure` of kind `notFound` when there is nothing of that name; a failure that names what is left, and why.
+    public func delete(_ name: String) async throws -> [String] {
+        let folder = ClusterFolder(state: state, cluster: name)
+        let lock = try await BlockingPool.shared.run { try folder.lock() }
+        defer { lock.release() }
+        let members = try await BlockingPool.shared.run { try folder.readCluster(folder.members) }
+        var removed: [String] = []
+        if let members { removed += try await reset(members) }
+        removed += try await removeContainers(name, members)
+        let hadFolder = try await BlockingPool.shared.run {
+            let existed = folder.hasAnything
+            try folder.delete()
+            return existed
+        }
+        guard hadFolder || !removed.isEmpty else {
+            throw Failure(
+                .notFound, "there is no cluster of that name", at: name,
+                remedy: "see what there is with: sealer clusters")
+        }
+        return removed + (hadFolder ? ["folder \(folder.path)"] : [])
+    }
+
+    /// Removes containers where the cluster has some, or where nothing is known of it.
+    private func removeContainers(_ name: String, _ members: Cluster?) async throws -> [String] {
+        if let members, HostsRequest(members) == nil { return [] }
+        return try await infra.remove(cluster: name, progress: progress).removed
+    }
+
+    /// Takes off one host all that sealer brought, whatever has become of its cluster.
+    ///
+    /// - Returns: the name of the cluster that it was of; nil when nothing tells.
+    public func reset(_ member: ClusterMember) async throws -> String? {
+        let place = try await infra.place(of: member)
+        let pool = HostPool(connector)
+        await pool.set([place])
+        do {
+            let host = try await pool.connection(place.name).host
+            let mark = try await NodeMark.read(from: host)
+            let rootfs = "\(mark?.dataRoot ?? Cluster.defaultDataRoot)/\(mark?.cluster ?? "unknown")/rootfs"
+            try await progress.step("take off the host all that sealer brought", host: place.name) { step in
+                try await withLimit(.seconds(900), waitingFor: "the host to be reset", at: place.name) {
+                    try await HostReset(rootfs: rootfs).reset(host, step: step)
+                }
+            }
+            await pool.close()
+            return mark?.cluster
+        } catch {
+            await pool.close()
+            throw error
+        }
+    }
+
+    /// Takes everything off the hosts of the user's, all at once; every host on which that fails is named.
+    private func reset(_ cluster: Cluster) async throws -> [String] {
+        let places = try await infra.places(of: cluster).filter { $0.member.provider != .container }
+        guard !places.isEmpty else { return [] }
+        let pool = HostPool(connector)
+        await pool.set(places)
+        let reset = HostReset(rootfs: "\(cluster.dataRoot)/\(cluster.name)/rootfs")
+        let progress = progress
+        let failures = await withTaskGroup(of: (any Error)?.self) { group in
+            for place in places {
+                group.addTask {
+                    do {
+                        let host = try await pool.connection(place.name).host
+                        try await progress.step("take off the host all that sealer brought", host: place.name) { step in
+                            try await withLimit(.seconds(900), waitingFor: "the host to be reset", at: place.name) {
+                                try await reset.reset(host, step: step)
+                            }
+                        }
+                        return nil
+                    } catch {
+                        return error
+                    }
+                }
+            }
+            var failures: [any Error] = []
+            for await failure in group { if let failure { failures.append(failure) } }
+            return failures
+        }
+        await pool.close()
+        guard failures.isEmpty else {
+            throw Failure(
+                (failures.first as? Failure)?.kind ?? .software,
+                "\(failures.count) of \(places.count) hosts could not be taken back to what they were",
+                at: cluster.name,
+                remedy: "mend that, then run it again: sealer delete --name \(cluster.name)", causes: failures)
+        }
+        return places.map { "what was on host \($0.name)" }
+    }
+}

@@ -1,0 +1,282 @@
+import ClusterRuntime
+import Clusterfile
+import Distribution
+import FoundationEssentials
+import ImageStore
+import Infra
+import LinuxSystem
+import OCI
+import Remote
+import Report
+import SystemPackage
+
+/// Turns a ClusterImage and hosts into a running cluster, and keeps it what its Clusterfile says: looks, plans, executes.
+public struct Engine: Sendable {
+    let store: ImageStore
+    let state: FilePath
+    let infra: any InfraProvider
+    let connector: any HostConnector
+    let makeRuntime: @Sendable (ClusterSettings) throws -> any KubernetesRuntime
+    let progress: any ProgressSink
+
+    /// Makes an engine.
+    ///
+    /// - Parameters:
+    ///   - state: the folder that holds a folder for each cluster.
+    ///   - makeRuntime: gives what installs Kubernetes for a cluster's settings.
+    public init(
+        store: ImageStore, state: FilePath, infra: any InfraProvider, connector: any HostConnector,
+        makeRuntime: @escaping @Sendable (ClusterSettings) throws -> any KubernetesRuntime,
+        progress: any ProgressSink
+    ) {
+        self.store = store
+        self.state = state
+        self.infra = infra
+        self.connector = connector
+        self.makeRuntime = makeRuntime
+        self.progress = progress
+    }
+
+    /// How a plan is to be executed.
+    public struct Options: Sendable {
+        /// How many steps may run at once.
+        public var concurrency = PlanExecutor.defaultConcurrency
+        /// The plan that must be executed, and no other; nil for whatever is found to be needed.
+        public var expected: Plan?
+        /// Whether a cluster of that name must not be there yet.
+        public var mustBeNew = false
+        /// The command, for the journal.
+        public var command = "apply"
+        /// The command that goes on after a failure.
+        public var resume = "sealer apply"
+        /// Asks for an orderly end between steps.
+        public var pause = PauseSignal()
+
+        /// Makes the usual options.
+        public init() {}
+    }
+
+    /// A cluster that is what its Clusterfile says.
+    public struct AppliedCluster: Sendable {
+        /// Its name.
+        public var name: String
+        /// The administrator's kubeconfig on this machine.
+        public var kubeconfig: FilePath
+        /// The names and addresses of all nodes.
+        public var addresses: [(name: String, address: String)]
+        /// What was done.
+        public var plan: Plan
+    }
+
+    // MARK: - Plan
+
+    /// Looks at everything and says what would have to be done. Changes nothing.
+    public func plan(_ cluster: Cluster) async throws -> Plan {
+        let session = try await store.session()
+        defer { session.end() }
+        return try await withWork(cluster, keep: false) { work, places in
+            try await self.plan(cluster, work, places)
+        }
+    }
+
+    func plan(_ cluster: Cluster, _ work: ClusterWork, _ places: Places) async throws -> Plan {
+        let image = work.source.image.descriptor.digest
+        let missing = places.wanted.filter { $0.transport == nil }
+        let names = places.wanted.map { (name: $0.name, isMaster: $0.member.isMaster) }
+        let networking = work.source.settings.podNetworking
+        let reason = "\(missing.map(\.name).joined(separator: ", ")) \(missing.count == 1 ? "is" : "are") not there"
+        guard missing.count < places.wanted.count else {
+            return try Planner.plan(
+                cluster: cluster.name, image: image,
+                .fresh(cluster, hosts: names, podNetworking: networking, reason: reason))
+        }
+        let (blueprint, observation) = try await work.survey(places.wanted.filter { $0.transport != nil })
+        try ClusterSupport.check(observation.kubernetes, settings: work.source.settings)
+        let (reached, leavingNames) = await leaving(places, work)
+        work.add(leaving: reached)
+        var difference = blueprint.difference(from: observation, leaving: reached, leavingNames: leavingNames)
+        if !missing.isEmpty {
+            difference.add(
+                fresh: .fresh(cluster, hosts: names, podNetworking: networking, reason: reason),
+                order: places.wanted.map(\.name),
+                // A container's node has its name.
+                registered: Set(observation.kubernetes?.nodes.map(\.name) ?? []))
+        }
+        return try Planner.plan(cluster: cluster.name, image: image, difference)
+    }
+
+    /// Looks at hosts that leave; one that cannot be reached is only named.
+    private func leaving(_ places: Places, _ work: ClusterWork) async -> ([HostObservation], Set<String>) {
+        var reached: [HostObservation] = []
+        await work.pool.set(places.leaving)
+        for place in places.leaving where place.transport != nil {
+            do {
+                reached.append(try await work.look(at: place))
+            } catch {
+                progress.send(
+                    .warning("\(place.name) leaves the cluster and cannot be reached: \(Failure.words(of: error))"))
+            }
+        }
+        return (reached, Set(places.leaving.flatMap { [$0.name] + ($0.address.map { [$0] } ?? []) }))
+    }
+
+    // MARK: - Apply
+
+    /// Makes a cluster what its Clusterfile says.
+    ///
+    /// - Parameter approve: is shown the plan before anything is changed, and may refuse by throwing.
+    /// - Throws: `Failure` that names each step that failed, and the command that goes on from there. What was done stays done.
+    public func apply(
+        _ cluster: Cluster, _ options: Options, approve: @Sendable (Plan) async throws -> Void
+    ) async throws -> AppliedCluster {
+        // Nobody deletes blobs that are still to be sent.
+        let session = try await store.session()
+        defer { session.end() }
+        let folder = ClusterFolder(state: state, cluster: cluster.name)
+        let lock = try await BlockingPool.shared.run { try folder.lock() }
+        defer { lock.release() }
+        try await checkClaim(folder, cluster, options)
+        return try await withWork(cluster, keep: true) { work, places in
+            let plan = try await self.plan(cluster, work, places)
+            if let expected = options.expected {
+                let differences = plan.differences(from: expected)
+                guard differences.isEmpty else {
+                    throw Failure(
+                        .conflict,
+                        "the plan is not what has to be done any more:\n\(differences.joined(separator: "\n"))",
+                        at: cluster.name, remedy: "make a new one with: sealer plan")
+                }
+            }
+            try await approve(plan)
+            try await claim(folder, cluster)
+            if !plan.isEmpty { try await execute(plan, work, folder, options) }
+            try await self.settle(folder, cluster)
+            return AppliedCluster(
+                name: cluster.name, kubeconfig: folder.kubeconfig, addresses: work.addresses, plan: plan)
+        }
+    }
+
+    private func execute(_ plan: Plan, _ work: ClusterWork, _ folder: ClusterFolder, _ options: Options) async throws {
+        let journal = FileJournal(folder.journal)
+        try await journal.open(command: options.command, plan: plan)
+        let executor = PlanExecutor(
+            performer: work, progress: progress, journal: journal, concurrency: options.concurrency,
+            pause: options.pause)
+        let outcome = await executor.execute(plan)
+        let failure = outcome.failure(resume: options.resume)
+        let message = failure.map { Failure.words(of: $0) }
+        // In a task of its own: this one may be cancelled, and the end must be recorded all the same.
+        try await Task { try await journal.close(done: outcome.done.count, message: message) }.value
+        if let failure { throw failure }
+    }
+
+    private func checkClaim(_ folder: ClusterFolder, _ cluster: Cluster, _ options: Options) async throws {
+        let isKnown = try await BlockingPool.shared.run { folder.exists }
+        // Docker is asked only where there is something to ask it.
+        let mayExist = HostsRequest(cluster) != nil && (!isKnown || options.mustBeNew)
+        let existing = mayExist ? try await infra.contents(of: cluster.name) : []
+        guard isKnown ? !options.mustBeNew : existing.isEmpty else {
+            throw Failure(
+                .conflict,
+                "there is a cluster of that name already"
+                    + (existing.isEmpty ? "" : ": \(existing.joined(separator: ", "))"),
+                at: cluster.name,
+                remedy: isKnown
+                    ? "go on with it: sealer apply --name \(cluster.name); or remove it: sealer delete --name \(cluster.name)"
+                    : "take another --name, or remove it: sealer delete --name \(cluster.name)"
+            )
+        }
+    }
+
+    /// Notes what is about to be given to the cluster, before it is touched.
+    private func claim(_ folder: ClusterFolder, _ cluster: Cluster) async throws {
+        try await BlockingPool.shared.run {
+            try folder.make()
+            let before = try folder.readCluster(folder.members)
+            try folder.write(before.map { cluster.joined(with: $0) } ?? cluster, to: folder.members)
+            try folder.write(cluster, to: folder.clusterfile)
+        }
+    }
+
+    /// Notes that the hosts are those of the Clusterfile and no others.
+    private func settle(_ folder: ClusterFolder, _ cluster: Cluster) async throws {
+        try await BlockingPool.shared.run { try folder.write(cluster, to: folder.members) }
+    }
+
+    // MARK: - What both need
+
+    /// The hosts of a cluster, and those that leave it.
+    struct Places: Sendable {
+        var wanted: [HostPlace]
+        var leaving: [HostPlace]
+    }
+
+    func withWork<Result: Sendable>(
+        _ cluster: Cluster, keep: Bool, _ body: (ClusterWork, Places) async throws -> Result
+    ) async throws -> Result {
+        let image = try await store.clusterImage(cluster.image)
+        try ClusterSupport.check(cluster, image: image, progress: progress)
+        let settings = try settings(of: cluster, image: image)
+        let folder = ClusterFolder(state: state, cluster: cluster.name)
+        let members = try await BlockingPool.shared.run { try folder.readCluster(folder.members) }
+        let wanted = try await infra.places(of: cluster)
+        let names = Set(wanted.map(\.name))
+        let leaving = try await members.asyncMap { try await infra.places(of: $0) }?.filter { !names.contains($0.name) }
+        let identity = try await ClusterIdentity.load(cluster, folder, keep: keep)
+        let pool = HostPool(connector)
+        let work = ClusterWork(
+            source: BlueprintSource(cluster: cluster, image: image, settings: settings, identity: identity),
+            infra: infra,
+            pool: pool, runtime: try makeRuntime(settings),
+            distribution: ImageDistribution(image, named: cluster.image, from: store), folder: folder,
+            progress: progress)
+        do {
+            let result = try await body(work, Places(wanted: wanted, leaving: leaving ?? []))
+            await pool.close()
+            return result
+        } catch {
+            await pool.close()
+            throw error
+        }
+    }
+
+    private func settings(of cluster: Cluster, image: ClusterImage) throws -> ClusterSettings {
+        guard image.sealer.kind == .kubeInstaller, let version = image.labels[LabelKey.runtimeVersion] else {
+            throw Failure(
+                .invalidInput,
+                "the image brings no Kubernetes (it has no label \(LabelKey.runtimeVersion)), so no cluster can be made of it",
+                at: cluster.image.familiar,
+                remedy: "build it FROM a Kubernetes base image"
+            )
+        }
+        let kubernetes = try KubernetesVersion(parsing: version)
+        let repository = kubernetes.defaultImageRepository
+        let hasCoreDNS = image.members.contains {
+            $0.name.repository.hasPrefix("\(repository)/") && $0.name.path.hasSuffix("coredns")
+        }
+        let networks = image.labels.keys.filter { $0.hasPrefix(LabelKey.podNetworkPrefix) }
+        return ClusterSettings(
+            name: cluster.name,
+            version: kubernetes,
+            network: cluster.network,
+            certificateNames: cluster.certificateNames,
+            etcdTag: image.onlyMember(of: "\(repository)/etcd")?.tag,
+            hasCoreDNS: hasCoreDNS,
+            podNetworking: networks.contains(LabelKey.podNetworkPrefix + "bridge") ? .bridge : .fromApplications,
+            rootfs: "\(cluster.dataRoot)/\(cluster.name)/rootfs",
+            registry: RegistryAddress(domain: cluster.registry.domain, port: cluster.registry.port),
+            environment: cluster.environment,
+            kubeadmDocuments: cluster.kubeadmDocuments
+        )
+    }
+}
+
+extension Optional {
+    /// `map` for work that waits.
+    fileprivate func asyncMap<Result>(_ body: (Wrapped) async throws -> Result) async rethrows -> Result? {
+        switch self {
+        case .some(let value): try await body(value)
+        case .none: nil
+        }
+    }
+}

@@ -1,0 +1,337 @@
+import ClusterRuntime
+import Clusterfile
+import Diagnostics
+import Distribution
+import FoundationEssentials
+import ImageStore
+import Infra
+import LinuxSystem
+import OCI
+import Remote
+import Report
+import Synchronization
+import SystemPackage
+
+/// Does the steps of a plan on real hosts: the blueprint says what each of them means.
+final class ClusterWork: StepPerformer {
+    let source: BlueprintSource
+    let infra: any InfraProvider
+    let pool: HostPool
+    let runtime: any KubernetesRuntime
+    let distribution: ImageDistribution
+    let folder: ClusterFolder
+    let progress: any ProgressSink
+    let marks: MarkKeeper
+    private let tickets = TicketOffice()
+    private let scene: Mutex<Scene>
+
+    /// What steps look things up in.
+    struct Scene: Sendable {
+        var blueprint: ClusterBlueprint?
+        var hosts: [String: HostObservation] = [:]
+        /// What was seen last; nil before anything was looked at.
+        var observation: ClusterObservation?
+        /// The master that the cluster is asked through.
+        var first = ""
+    }
+
+    /// A step whose host was lost is tried again that often.
+    private static let attempts = 3
+
+    init(
+        source: BlueprintSource, infra: any InfraProvider, pool: HostPool, runtime: any KubernetesRuntime,
+        distribution: ImageDistribution, folder: ClusterFolder, progress: any ProgressSink
+    ) {
+        self.source = source
+        self.infra = infra
+        self.pool = pool
+        self.runtime = runtime
+        self.distribution = distribution
+        self.folder = folder
+        self.progress = progress
+        marks = MarkKeeper(cluster: source.cluster.name, dataRoot: source.cluster.dataRoot)
+        scene = Mutex(Scene())
+    }
+
+    // MARK: - Looking
+
+    /// Looks at hosts and cluster, checks the hosts, and keeps what was seen for the steps.
+    func survey(_ places: [HostPlace]) async throws -> (ClusterBlueprint, ClusterObservation) {
+        let seen = try await observer.observe(places)
+        try HostCheck(image: source.image, settings: source.settings, progress: progress).check(seen.hosts)
+        let blueprint = try source.blueprint(for: seen.hosts, kubernetes: seen.kubernetes)
+        let observation = try await observer.complete(seen, for: blueprint)
+        let first = observation.kubernetes?.through ?? blueprint.nodes.first { $0.isMaster }?.host ?? ""
+        scene.withLock { scene in
+            scene.blueprint = blueprint
+            for host in observation.hosts { scene.hosts[host.host] = host }
+            scene.observation = observation
+            scene.first = first
+        }
+        for host in observation.hosts { await marks.set(host.mark, of: host.host) }
+        return (blueprint, observation)
+    }
+
+    private var observer: Observer {
+        Observer(
+            cluster: source.cluster.name, pool: pool, runtime: runtime, distribution: distribution, progress: progress)
+    }
+
+    /// Looks at one host.
+    func look(at place: HostPlace) async throws -> HostObservation {
+        try await observer.look(at: place)
+    }
+
+    /// Takes in hosts that leave.
+    func add(leaving hosts: [HostObservation]) {
+        scene.withLock { scene in
+            for host in hosts { scene.hosts[host.host] = host }
+        }
+    }
+
+    /// What was seen last; nil before anything was looked at.
+    var observation: ClusterObservation? { scene.withLock { $0.observation } }
+
+    /// The hosts by name and address, as far as they are known.
+    var addresses: [(name: String, address: String)] {
+        let blueprint = scene.withLock { $0.blueprint }
+        return (blueprint?.nodes ?? []).map { ($0.name, $0.address) }
+    }
+
+    // MARK: - Doing
+
+    func perform(_ step: PlanStep, handle: Step) async throws {
+        var attempt = 1
+        while true {
+            do {
+                return try await act(step, handle)
+            } catch let failure as Failure where failure.kind == .unreachable && attempt < Self.attempts {
+                guard let host = step.host else { throw failure }
+                handle.note("the connection was lost, trying again: \(failure.what)")
+                await pool.drop(host)
+                try await Task.sleep(for: .seconds(attempt * 2))
+                attempt += 1
+            }
+        }
+    }
+
+    private func act(_ step: PlanStep, _ handle: Step) async throws {
+        if case .provision = step.action {
+            try await infra.provision(source.cluster, progress: progress)
+            _ = try await survey(try await infra.places(of: source.cluster))
+            return
+        }
+        let blueprint = try self.blueprint()
+        switch step.action {
+        case .provision: break
+        case .waitForNodes:
+            try await runtime.waitUntilReady(
+                blueprint.nodes.map(\.name), through: try await first(), limit: .seconds(300), step: handle)
+        case .waitForPods:
+            try await runtime.waitUntilPodsReady(through: try await first(), limit: .seconds(600), step: handle)
+        case .launch: try await launch(blueprint, handle)
+        case .record: try await record(blueprint.record)
+        case .drain(let node):
+            try await runtime.drain(node, grace: .seconds(600), through: try await first(), step: handle)
+        case .removeEtcdMember(let node):
+            try await runtime.removeEtcdMember(node, through: try await first(), step: handle)
+        case .removeNode(let node): try await runtime.removeNode(node, through: try await first())
+        case .plugin(let name):
+            throw Failure(.software, "the plan has a step for the plugin \(name), which this sealer cannot run yet")
+        case .reset: try await reset(step, handle)
+        default: try await act(step, on: try node(step.host, blueprint), handle)
+        }
+    }
+
+    /// What is done on a host that shall be a member.
+    private func act(_ step: PlanStep, on node: NodeBlueprint, _ handle: Step) async throws {
+        let connection = try await pool.connection(node.host)
+        let host = connection.host
+        try await marks.claim(host)
+        let settings = source.settings
+        switch step.action {
+        case .writeNames(let through):
+            let names =
+                try through.map { node.names(through: try self.node($0, try blueprint()).address) } ?? node.names
+            try await write(names: names, to: host)
+        case .configure(let name):
+            guard let aspect = node.aspects.first(where: { $0.name == name }) else {
+                throw Failure(.software, "the blueprint of the host says nothing about \(name.rawValue)", at: node.host)
+            }
+            try await aspect.bring(to: host)
+        case .sendRootfs: try await distribution.sendRootfs(to: host, step: handle)
+        case .sendImage:
+            try await distribution.sendAll(to: host, step: handle)
+            try await noteImage(host)
+        case .fetchRootfs:
+            try await distribution.fetchRootfs(
+                on: host, registry: settings.registry.url, authority: source.identity.registry.authority, step: handle)
+        case .fetchImage:
+            try await distribution.fetchAll(
+                on: host, registry: settings.registry.url, authority: source.identity.registry.authority, step: handle)
+            try await noteImage(host)
+        case .unpackRootfs:
+            try await distribution.unpackRootfs(on: host, to: settings.rootfs, step: handle)
+            let rootfs = try blueprint().rootfs
+            try await marks.change(host) { $0.rootfs = rootfs }
+        case .installRuntime: try await installRuntime(node, host, handle)
+        case .cleanKubernetes: try await clean(node, handle)
+        case .initialise: try await initialise(node, handle)
+        case .joinMaster, .joinNode: try await join(node, handle)
+        case .label:
+            try await runtime.label(node.name, labels: node.labels, taints: node.taints, through: try await first())
+        default: throw Failure(.software, "step \(step.id) is not one of a host's", at: node.host)
+        }
+    }
+
+    private func noteImage(_ host: any Host) async throws {
+        let image = source.image.descriptor.digest
+        try await marks.change(host) { $0.image = image }
+    }
+
+    private func write(names: [HostsFile.Entry], to host: any Host) async throws {
+        let path: FilePath = "/etc/hosts"
+        let old = try await host.readFile(path, limit: 1 << 20) ?? Data()
+        let text = HostsFile.text(String(decoding: old, as: UTF8.self), with: names)
+        guard Data(text.utf8) != old else { return }
+        // In place: in a container /etc/hosts is a mount of its own and cannot be replaced by rename.
+        try await host.check(
+            RemoteCommand(["tee", path.string], input: Data(text.utf8)), purpose: "writing \(path)", limit: .seconds(20)
+        )
+    }
+
+    private func installRuntime(_ node: NodeBlueprint, _ host: any Host, _ handle: Step) async throws {
+        try await NodePreparation(source.settings).installRuntime(
+            on: try await clusterNode(node), environment: node.environment, step: handle)
+        let left = try await host.inspect(NodePreparation.installedFiles)
+        try await marks.change(host) { mark in
+            mark.runtime = node.runtime
+            mark.runtimeFiles = left
+        }
+    }
+
+    // MARK: - Members
+
+    private func initialise(_ node: NodeBlueprint, _ handle: Step) async throws {
+        let master = try await newcomer(node, handle)
+        let isAlone = try blueprint().nodes.allSatisfy(\.isMaster)
+        try await runtime.initialise(master, isAlone: isAlone, step: handle)
+        try await keepKubeconfig(of: master)
+        try await marks.change(master.host) { $0.membership = .complete }
+    }
+
+    private func join(_ node: NodeBlueprint, _ handle: Step) async throws {
+        let master = try await first()
+        let (runtime, tickets) = (runtime, tickets)
+        let ticket = try await tickets.ticket { try await runtime.makeTicket(through: master) }
+        let newcomer = try await newcomer(node, handle)
+        try await runtime.join(newcomer, through: master, ticket: ticket, step: handle)
+        // It has an API server and a registry of its own now.
+        if node.isMaster { try await write(names: node.names, to: newcomer.host) }
+        try await marks.change(newcomer.host) { $0.membership = .complete }
+    }
+
+    /// A host that kubeadm may begin on: marked as begun, with its certificates if it becomes a master. When an attempt of this
+    /// very command was cut off, what it left is taken away first, and what went with it is brought anew.
+    private func newcomer(_ node: NodeBlueprint, _ handle: Step) async throws -> ClusterNode {
+        let newcomer = try await clusterNode(node)
+        if await marks.mark(of: node.host)?.membership == .begun {
+            try await clean(node, handle)
+            try await installRuntime(node, newcomer.host, handle)
+            for aspect in node.aspects where aspect.name == .authorities || aspect.name == .podNetwork {
+                try await aspect.bring(to: newcomer.host)
+            }
+        }
+        try await marks.change(newcomer.host) { $0.membership = .begun }
+        if node.isMaster {
+            let certificates = try runtime.certificates(
+                of: newcomer, under: source.identity.authorities, years: source.cluster.certificates.leafYears)
+            try await CertificateFile.place(certificates, on: newcomer.host)
+        }
+        return newcomer
+    }
+
+    /// Takes an interrupted start away, on the host and in the cluster.
+    private func clean(_ node: NodeBlueprint, _ handle: Step) async throws {
+        let newcomer = try await clusterNode(node)
+        try await runtime.clean(newcomer, step: handle)
+        let first = scene.withLock { $0.first }
+        if first != node.host, await marks.mark(of: first)?.membership == .complete {
+            let master = try await self.first()
+            if node.isMaster { try await runtime.removeEtcdMember(node.name, through: master, step: handle) }
+            try await runtime.removeNode(node.name, through: master)
+        }
+        try await marks.change(newcomer.host) { mark in
+            mark.membership = .none
+            mark.runtime = nil
+            mark.runtimeFiles = [:]
+        }
+    }
+
+    private func keepKubeconfig(of master: ClusterNode) async throws {
+        let kubeconfig = try await runtime.kubeconfig(of: master)
+        let folder = folder
+        try await BlockingPool.shared.run { try folder.writeSecret(kubeconfig, "kubeconfig") }
+    }
+
+    private func launch(_ blueprint: ClusterBlueprint, _ handle: Step) async throws {
+        let master = try await first()
+        try await ApplicationLaunch(
+            source.image.sealer, rootfs: source.settings.rootfs, environment: source.settings.environment,
+            applications: source.cluster.applications, commands: source.cluster.commands
+        ).run(on: master.host, step: handle)
+        // What ran is noted at once, so that a failure of something later does not run it again.
+        try await record([ClusterBlueprint.RecordKey.launch: blueprint.launch.description])
+    }
+
+    private func record(_ values: [String: String]) async throws {
+        let master = try await first()
+        let before = try await runtime.record(through: master) ?? [:]
+        let after = before.merging(values) { $1 }
+        guard after != before else { return }
+        try await runtime.write(record: after, through: master)
+    }
+
+    private func reset(_ step: PlanStep, _ handle: Step) async throws {
+        guard let name = step.host, let seen = scene.withLock({ $0.hosts[name] }) else {
+            throw Failure(.software, "the plan resets a host that nothing is known of", at: step.host)
+        }
+        if seen.member.provider == .container {
+            await pool.drop(name)
+            return try await infra.remove(host: name, of: source.cluster.name)
+        }
+        let host = try await pool.connection(name).host
+        try await HostReset(rootfs: source.settings.rootfs).reset(host, step: handle)
+        await marks.set(nil, of: name)
+    }
+
+    // MARK: - Looking things up
+
+    private func blueprint() throws -> ClusterBlueprint {
+        guard let blueprint = scene.withLock({ $0.blueprint }) else {
+            throw Failure(.software, "a step began before anything was looked at", at: source.cluster.name)
+        }
+        return blueprint
+    }
+
+    private func node(_ host: String?, _ blueprint: ClusterBlueprint) throws -> NodeBlueprint {
+        guard let node = blueprint.nodes.first(where: { $0.host == host }) else {
+            throw Failure(.software, "the plan names a host that the blueprint does not have", at: host)
+        }
+        return node
+    }
+
+    private func clusterNode(_ node: NodeBlueprint) async throws -> ClusterNode {
+        guard let seen = scene.withLock({ $0.hosts[node.host] }) else {
+            throw Failure(.software, "nothing is known of the host", at: node.host)
+        }
+        return ClusterNode(
+            host: try await pool.connection(node.host).host, facts: seen.facts, role: node.isMaster ? .master : .node,
+            address: node.address, podNetwork: node.podNetwork)
+    }
+
+    private func first() async throws -> ClusterNode {
+        let name = scene.withLock { $0.first }
+        return try await clusterNode(try node(name, try blueprint()))
+    }
+}

@@ -1,0 +1,87 @@
+import ClusterRuntime
+import FoundationEssentials
+import Remote
+import Report
+import SystemPackage
+
+/// Takes off a host all that sealer and its images brought; what was there before stays.
+struct HostReset {
+    /// The folder of the rootfs.
+    let rootfs: String
+
+    /// The units that sealer itself brings.
+    private static let units = [HostsFile.unit, RegistryService.unit, PodNetworkPlan.unit, BalancerService.unit]
+    /// The files and folders that sealer itself brings, the agent's own apart.
+    private static let folders: [FilePath] = [
+        "/etc/sealer", "/etc/sealerio", "/etc/containerd/certs.d/_default", "/var/lib/sealer/data",
+        "/var/lib/sealer/store",
+    ]
+
+    /// Folders that installations share with others: they go only where they were not there before, and only when they are empty.
+    private static let sharedFolders = [
+        "/etc/cni", "/etc/containerd", "/opt/cni", "/opt/cni/bin", "/opt/containerd", "/usr/lib/modules",
+        "/usr/libexec/kubernetes", "/var/lib/kubelet", "/var/lib/etcd", "/var/lib/cni", "/var/lib/containerd",
+    ]
+
+    /// Which of the shared folders a host does not have, to be asked before the first change.
+    static func absentFolders(on host: any Host) async throws -> [String] {
+        let result = try await host.check(
+            .script("for folder in \(sharedFolders.joined(separator: " ")); do [[ -e $folder ]] || echo $folder; done"),
+            purpose: "looking at the host's folders", limit: .seconds(30))
+        return result.outputText.split(separator: "\n").map(String.init)
+    }
+
+    /// Does it, and looks whether it is gone.
+    ///
+    /// - Throws: `Failure` that names what is left.
+    func reset(_ host: any Host, step: Step) async throws {
+        let mark = try await NodeMark.read(from: host)
+        for script in ["clean-kube.sh", "uninstall-containerd.sh"] {
+            let path = FilePath(rootfs).appending("scripts").appending(script)
+            guard try await host.inspect([path])[path.string] != nil else { continue }
+            try await host.check(
+                RemoteCommand(["/bin/bash", "scripts/\(script)"], workingDirectory: rootfs),
+                purpose: "scripts/\(script) of the image", limit: .seconds(300), output: { step.note($0.text) })
+        }
+        try await host.check(
+            .script(
+                """
+                for unit in \(Self.units.joined(separator: " ")); do
+                    [[ -e /etc/systemd/system/$unit ]] || continue
+                    systemctl disable --quiet --now "$unit"
+                    rm -f "/etc/systemd/system/$unit"
+                done
+                systemctl daemon-reload
+                [[ ! -e /sys/class/net/\(PodNetworkPlan.device) ]] || ip link delete \(PodNetworkPlan.device)
+                iptables-save -t nat | sed -n 's/^-A \\(POSTROUTING .*\(PodNetworkPlan.ruleMark).*\\)/-D \\1/p' |
+                    while read -r -a rule; do iptables -w -t nat "${rule[@]}"; done
+                """),
+            purpose: "taking sealer's services away", limit: .seconds(120))
+        let hosts = try await host.readFile("/etc/hosts", limit: 1 << 20) ?? Data()
+        let text = HostsFile.text(String(decoding: hosts, as: UTF8.self), with: [])
+        if Data(text.utf8) != hosts {
+            try await host.check(
+                RemoteCommand(["tee", "/etc/hosts"], input: Data(text.utf8)), purpose: "writing /etc/hosts",
+                limit: .seconds(20))
+        }
+        for folder in Self.folders { try await host.delete(folder) }
+        let shared = (mark?.newFolders ?? []).filter(Self.sharedFolders.contains)
+        if !shared.isEmpty {
+            try await host.check(
+                .script(
+                    """
+                    for folder in \(shared.joined(separator: " ")); do
+                        [[ ! -d $folder ]] || find "$folder" -xdev -depth -type d -empty -delete
+                    done
+                    """),
+                purpose: "taking empty folders away", limit: .seconds(60))
+        }
+        let left = try await host.services(Self.units).filter { $0.value.isActive || $0.value.isEnabled }.keys.sorted()
+        guard left.isEmpty else {
+            throw Failure(.system, "still there: \(left.joined(separator: ", "))", at: host.name)
+        }
+        // The mark goes last: as long as it is there, the host counts as the cluster's.
+        try await host.delete(NodeMark.path)
+        try await host.delete("/var/lib/sealer/bin")
+    }
+}

@@ -1,0 +1,49 @@
+import ClusterRuntime
+import Clusterfile
+import Diagnostics
+import FoundationEssentials
+import ImageStore
+import OCI
+import Remote
+import Report
+
+/// Checks hosts before the first change, those that nothing was done to yet.
+struct HostCheck {
+    let image: ClusterImage
+    let settings: ClusterSettings
+    let progress: any ProgressSink
+
+    /// Shows warnings, and throws what is fatal, all of it at once.
+    func check(_ hosts: [HostObservation]) throws {
+        let firstMaster = hosts.first { $0.member.isMaster }?.host
+        let subjects = hosts.filter { $0.mark == nil }.map { host in
+            Checker.Subject(
+                host: host.host, facts: host.facts, isMaster: host.member.isMaster,
+                registryPort: host.member.isMaster || host.host == firstMaster ? settings.registry.port : nil)
+        }
+        // A layer is about three times its size when it is unpacked, and lies on the node packed too.
+        let needed = image.manifest.layers.reduce(0) { $0 + $1.size } * 4 + 1 << 30
+        let findings = Checker().check(subjects, neededDisk: needed, now: Date.now.timeIntervalSince1970)
+        for finding in findings where !finding.isFatal { progress.send(.warning(finding.description)) }
+        var fatal = findings.filter(\.isFatal).map(\.description)
+        for host in hosts where !image.config.platform.runs(on: host.facts.platform) {
+            fatal.append("\(host.host): it is \(host.facts.platform), the image is for \(image.config.platform)")
+        }
+        fatal += Self.doubleNames(hosts)
+        guard fatal.isEmpty else {
+            throw Failure(.invalidInput, "the hosts are not fit:\n\(fatal.joined(separator: "\n"))")
+        }
+    }
+
+    /// Names that a new host shares with a member; the checker sees only the new ones.
+    private static func doubleNames(_ hosts: [HostObservation]) -> [String] {
+        let members = Dictionary(hosts.filter { $0.mark != nil }.map { ($0.facts.hostname, $0.host) }) { first, _ in
+            first
+        }
+        return hosts.filter { $0.mark == nil }.compactMap { host in
+            members[host.facts.hostname].map {
+                "\(host.host): its host name \(host.facts.hostname) is that of \($0) too"
+            }
+        }
+    }
+}

@@ -1,0 +1,47 @@
+import ClusterRuntime
+import Clusterfile
+import Remote
+
+/// What was seen of a host before anything was changed.
+public struct HostObservation: Sendable, Hashable {
+    /// The host, as steps name it.
+    public var host: String
+    /// What the Clusterfile says of it.
+    public var member: ClusterMember
+    /// The address by which the others reach it.
+    public var address: String
+    /// Where sealer's executable lies on it.
+    public var executable: String
+    /// What it is and has.
+    public var facts: HostFacts
+    /// What sealer wrote down on it; nil when nothing was ever done to it.
+    public var mark: NodeMark?
+    /// The text of its /etc/hosts.
+    public var hostsFile: String
+    /// The files that matter, by path.
+    public var files: [String: FileState] = [:]
+    /// The services that matter.
+    public var services: [String: ServiceState] = [:]
+    /// How many blobs of the rootfs its store lacks.
+    public var missingRootfsBlobs = 0
+    /// How many blobs of the whole image its store lacks.
+    public var missingImageBlobs = 0
+}
+
+/// What was seen of the cluster itself.
+public struct KubernetesObservation: Sendable, Hashable {
+    /// The host that was asked.
+    public var through: String
+    /// The nodes.
+    public var nodes: [NodeStatus]
+    /// What sealer keeps in the cluster; nil when there is nothing.
+    public var record: [String: String]?
+}
+
+/// What was seen of everything.
+public struct ClusterObservation: Sendable, Hashable {
+    /// The hosts that there are, in the order of the Clusterfile.
+    public var hosts: [HostObservation]
+    /// The cluster; nil when there is none.
+    public var kubernetes: KubernetesObservation?
+}

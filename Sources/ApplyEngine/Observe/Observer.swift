@@ -1,0 +1,142 @@
+import ClusterRuntime
+import Clusterfile
+import Distribution
+import FoundationEssentials
+import Infra
+import Remote
+import Report
+import SystemPackage
+
+/// Looks at hosts and cluster, and changes nothing.
+struct Observer: Sendable {
+    let cluster: String
+    let pool: HostPool
+    let runtime: any KubernetesRuntime
+    let distribution: ImageDistribution
+    let progress: any ProgressSink
+
+    /// How long the API server of a cluster that is there may take to answer: all its masters may just have started.
+    static let answerLimit = Duration.seconds(60)
+
+    /// Looks at all hosts at once, and at the cluster if there is one. Every host that cannot be reached is named.
+    func observe(_ places: [HostPlace]) async throws -> ClusterObservation {
+        await pool.set(places)
+        let hosts = try await each(places, "look at the hosts") { try await look(at: $0) }
+        return ClusterObservation(hosts: hosts, kubernetes: try await kubernetes(hosts))
+    }
+
+    /// Looks at what the blueprint says that matters.
+    func complete(_ observation: ClusterObservation, for blueprint: ClusterBlueprint) async throws -> ClusterObservation
+    {
+        var observation = observation
+        let nodes = Dictionary(blueprint.nodes.map { ($0.host, $0) }) { first, _ in first }
+        observation.hosts = try await withThrowingTaskGroup(of: (Int, HostObservation).self) { group in
+            for (number, host) in observation.hosts.enumerated() {
+                guard let node = nodes[host.host] else { continue }
+                group.addTask { (number, try await inspect(host, for: node)) }
+            }
+            var hosts = observation.hosts
+            for try await (number, host) in group { hosts[number] = host }
+            return hosts
+        }
+        return observation
+    }
+
+    private func inspect(_ seen: HostObservation, for node: NodeBlueprint) async throws -> HostObservation {
+        var seen = seen
+        let host = try await pool.connection(seen.host).host
+        let paths = node.paths + (seen.mark?.runtimeFiles.keys.sorted() ?? [])
+        seen.files = try await host.inspect(paths.map { .init($0) })
+        seen.services = try await host.services(node.services)
+        return seen
+    }
+
+    /// Looks at one host.
+    func look(at place: HostPlace) async throws -> HostObservation {
+        let connection = try await pool.connection(place.name)
+        let host = connection.host
+        let facts = try await host.facts()
+        let mark = try await NodeMark.read(from: host)
+        let hostsFile = try await host.readFile("/etc/hosts", limit: 1 << 20) ?? Data()
+        var seen = HostObservation(
+            host: place.name, member: place.member, address: place.address ?? facts.addresses.first ?? "",
+            executable: connection.executable, facts: facts, mark: mark,
+            hostsFile: String(decoding: hostsFile, as: UTF8.self))
+        if let mark, mark.cluster != cluster {
+            throw Failure(
+                .conflict, "the host belongs to the cluster \(mark.cluster) already", at: place.name,
+                remedy: "take another host, or take this one back to what it was: sealer reset \(place.name)")
+        }
+        seen.missingRootfsBlobs = try await host.missing(distribution.rootfsBlobs).count
+        if place.member.isMaster {
+            seen.missingImageBlobs = try await distribution.missingOfImage(on: host)
+        }
+        return seen
+    }
+
+    /// Does something for all places at once; all failures are told together.
+    func each<Result: Sendable>(
+        _ places: [HostPlace], _ title: String, _ body: @escaping @Sendable (HostPlace) async throws -> Result
+    ) async throws -> [Result] {
+        try await progress.step(title) { step in
+            var results: [Int: Swift.Result<Result, any Error>] = [:]
+            await withTaskGroup(of: (Int, Swift.Result<Result, any Error>).self) { group in
+                for (number, place) in places.enumerated() {
+                    group.addTask {
+                        do { return (number, .success(try await body(place))) } catch {
+                            return (number, .failure(error))
+                        }
+                    }
+                }
+                for await (number, result) in group {
+                    results[number] = result
+                    step.advance(Int64(results.count), of: Int64(places.count), unit: .items)
+                }
+            }
+            try Task.checkCancellation()
+            let failures = places.indices.compactMap { number -> (any Error)? in
+                if case .failure(let error) = results[number] { error } else { nil }
+            }
+            guard failures.isEmpty else {
+                throw Failure.several("\(failures.count) of \(places.count) hosts are not as they must be", failures)
+            }
+            return try places.indices.compactMap { try results[$0]?.get() }
+        }
+    }
+
+    /// Asks the masters that are members, one after the other, until one answers.
+    private func kubernetes(_ hosts: [HostObservation]) async throws -> KubernetesObservation? {
+        let masters = hosts.filter { $0.member.isMaster && $0.mark?.membership == .complete }
+        guard !masters.isEmpty else { return nil }
+        let end = ContinuousClock.now + Self.answerLimit
+        var failures: [any Error] = []
+        repeat {
+            failures = []
+            for master in masters {
+                do {
+                    let node = try await node(master)
+                    return KubernetesObservation(
+                        through: master.host, nodes: try await runtime.nodes(through: node),
+                        record: try await runtime.record(through: node))
+                } catch {
+                    try Task.checkCancellation()
+                    failures.append(error)
+                }
+            }
+            try await Task.sleep(for: .seconds(1))
+        } while ContinuousClock.now < end
+        throw Failure(
+            .unreachable,
+            "the hosts are masters of the cluster, but its API server does not answer on any of them after "
+                + "\(Self.answerLimit.inWords)",
+            at: cluster,
+            remedy: "see why on a master: journalctl --unit kubelet; crictl ps, or ctr -n k8s.io containers list",
+            causes: failures)
+    }
+
+    private func node(_ seen: HostObservation) async throws -> ClusterNode {
+        ClusterNode(
+            host: try await pool.connection(seen.host).host, facts: seen.facts,
+            role: seen.member.isMaster ? .master : .node, address: seen.address)
+    }
+}

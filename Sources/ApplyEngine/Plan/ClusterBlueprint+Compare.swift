@@ -1,0 +1,132 @@
+import ClusterRuntime
+import Clusterfile
+import OCI
+import Remote
+
+extension ClusterBlueprint {
+    /// What there is lacks of the blueprint.
+    ///
+    /// - Parameters:
+    ///   - leaving: hosts that were of the cluster and are not in its Clusterfile any more.
+    ///   - leavingNames: names and addresses of all that leave, also of those that cannot be reached.
+    public func difference(
+        from observation: ClusterObservation, leaving: [HostObservation] = [], leavingNames: Set<String> = []
+    ) -> ClusterDifference {
+        let kubernetes = observation.kubernetes
+        let first = kubernetes?.through ?? nodes.first { $0.isMaster }?.host ?? ""
+        let seen = Dictionary(observation.hosts.map { ($0.host, $0) }) { first, _ in first }
+        let throughAddress = nodes.first { $0.host == first }?.address ?? ""
+        return ClusterDifference(
+            hosts: nodes.compactMap { node in
+                seen[node.host].map {
+                    difference(node, $0, kubernetes, isFirst: node.host == first, through: throughAddress)
+                }
+            },
+            first: first,
+            isInitialised: kubernetes != nil,
+            needsLaunchForNetwork: settings.podNetworking == .fromApplications,
+            launch: launchReason(kubernetes?.record),
+            record: recordReason(kubernetes?.record),
+            leaving: leavingNodes(kubernetes, leaving, leavingNames)
+        )
+    }
+
+    private func launchReason(_ record: [String: String]?) -> String? {
+        guard let before = record?[RecordKey.launch] else { return "nothing was launched yet" }
+        return before == launch.description ? nil : "the image's applications or their environment have changed"
+    }
+
+    private func recordReason(_ record: [String: String]?) -> String? {
+        guard let record else { return "the cluster has no record yet" }
+        let changed = [(RecordKey.image, "image"), (RecordKey.clusterfile, "Clusterfile")]
+            .filter { record[$0.0] != self.record[$0.0] }.map(\.1)
+        return changed.isEmpty ? nil : "it has another \(changed.joined(separator: " and "))"
+    }
+
+    private func difference(
+        _ node: NodeBlueprint, _ seen: HostObservation, _ kubernetes: KubernetesObservation?, isFirst: Bool,
+        through: String
+    ) -> NodeDifference {
+        let status = kubernetes?.nodes.first { $0.name == node.name }
+        var membership = seen.mark?.membership ?? .none
+        // A member that the cluster does not know any more must join anew; so must a host that is new, when the cluster still
+        // knows one of its name, which is gone.
+        if kubernetes != nil, (membership == .complete) != (status != nil) { membership = .begun }
+        var difference = NodeDifference(host: node.host, isMaster: node.isMaster, membership: membership)
+        let isGuest = node.isMaster && !isFirst && membership != .complete
+        let names = isGuest ? node.names(through: through) : node.names
+        if HostsFile.text(seen.hostsFile, with: names) != seen.hostsFile {
+            difference.names = "/etc/hosts has other names"
+        }
+        for aspect in node.aspects {
+            let found = aspect.differences(files: seen.files, services: seen.services)
+            if !found.isEmpty { difference.aspects[aspect.name] = found.joined(separator: "; ") }
+        }
+        if seen.mark?.rootfs != rootfs {
+            difference.rootfs =
+                seen.mark?.rootfs.map { "the rootfs \($0.short) is there, \(rootfs.short) is wanted" }
+                ?? "it is not there"
+            if seen.missingRootfsBlobs > 0 {
+                difference.rootfsBytes = "\(seen.missingRootfsBlobs) of its blobs are missing"
+            }
+        }
+        if node.isMaster, seen.missingImageBlobs > 0 {
+            difference.imageBytes = "\(seen.missingImageBlobs) blobs of the image are missing"
+        } else if node.isMaster, seen.mark?.image != image {
+            difference.imageBytes = "the image has no name there yet"
+        }
+        difference.runtime = runtimeReason(node, seen)
+        if membership == .begun {
+            // What is cleaned away takes these with it.
+            let reason = "what is there of kubeadm's goes away first"
+            difference.runtime = difference.runtime ?? reason
+            for aspect in node.aspects where aspect.name == .podNetwork || aspect.name == .authorities {
+                difference.aspects[aspect.name] = difference.aspects[aspect.name] ?? reason
+            }
+        }
+        if let status {
+            difference.label = Self.labelReason(node, status)
+            if !status.isReady { difference.unready = "it is not Ready: \(status.reason)" }
+        } else if !node.labels.isEmpty || !node.taints.isEmpty {
+            difference.label = "it becomes a member"
+        }
+        return difference
+    }
+
+    private func runtimeReason(_ node: NodeBlueprint, _ seen: HostObservation) -> String? {
+        guard let mark = seen.mark, let runtime = mark.runtime else { return "it was not installed yet" }
+        guard runtime == node.runtime, mark.rootfs == rootfs else {
+            return "the rootfs or the environment of its scripts has changed"
+        }
+        let changed = mark.runtimeFiles.filter { seen.files[$0.key] != $0.value }.keys.sorted()
+        return changed.isEmpty ? nil : "\(changed.joined(separator: ", ")) is not as the scripts left it"
+    }
+
+    private static func labelReason(_ node: NodeBlueprint, _ status: NodeStatus) -> String? {
+        let labels = node.labels.filter { status.labels[$0.key] != $0.value }.map { "\($0.key)=\($0.value)" }.sorted()
+        let taints = node.taints.filter { !status.taints.contains($0) }
+        let lacking = labels + taints
+        return lacking.isEmpty ? nil : "it lacks \(lacking.joined(separator: ", "))"
+    }
+
+    private func leavingNodes(
+        _ kubernetes: KubernetesObservation?, _ leaving: [HostObservation], _ leavingNames: Set<String>
+    ) -> [LeavingNode] {
+        let wanted = Set(nodes.map(\.name))
+        let registered = (kubernetes?.nodes ?? []).filter { !wanted.contains($0.name) }
+        let known = leaving.map { host in
+            LeavingNode(
+                host: host.host, node: host.facts.hostname, isMaster: host.member.isMaster,
+                isRegistered: registered.contains { $0.name == host.facts.hostname })
+        }
+        let names = Set(known.map(\.node))
+        // A node that was never given to sealer is nobody's to remove.
+        let unreached = registered.filter { node in
+            !names.contains(node.name)
+                && (leavingNames.contains(node.name) || node.address.map(leavingNames.contains) == true)
+        }.map {
+            LeavingNode(host: nil, node: $0.name, isMaster: $0.isMaster, isRegistered: true)
+        }
+        return known + unreached
+    }
+}

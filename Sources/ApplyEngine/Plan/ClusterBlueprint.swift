@@ -1,0 +1,191 @@
+import ClusterRuntime
+import Clusterfile
+import FoundationEssentials
+import ImageStore
+import OCI
+import Remote
+import Report
+import SystemPackage
+
+/// The cluster as it should be, host by host: what is there is compared with it.
+public struct ClusterBlueprint: Sendable {
+    /// What the cluster's own record is kept under.
+    enum RecordKey {
+        static let image = "image"
+        static let clusterfile = "clusterfile"
+        static let launch = "launch"
+    }
+
+    /// The cluster that is wanted.
+    public var cluster: Cluster
+    /// The ClusterImage's digest.
+    public var image: Digest
+    /// The manifest of the rootfs.
+    public var rootfs: Digest
+    /// What the runtime needs to know.
+    public var settings: ClusterSettings
+    /// The hosts.
+    public var nodes: [NodeBlueprint]
+    /// The digest of all that launching depends on.
+    public var launch: Digest
+
+    /// What the cluster shall know of itself.
+    public var record: [String: String] {
+        [
+            RecordKey.image: image.description, RecordKey.clusterfile: cluster.text,
+            RecordKey.launch: launch.description,
+        ]
+    }
+}
+
+/// A host as it should be.
+public struct NodeBlueprint: Sendable, Hashable {
+    /// The host, as steps name it.
+    public var host: String
+    /// The name of its node.
+    public var name: String
+    /// The address by which the others reach it.
+    public var address: String
+    /// Whether it runs the control plane.
+    public var isMaster: Bool
+    /// The digest of all that the install scripts depend on.
+    public var runtime: Digest
+    /// Files and services by purpose.
+    public var aspects: [NodeAspect]
+    /// Labels that it must have.
+    public var labels: [String: String]
+    /// Taints that it must have.
+    public var taints: [String]
+    /// Its part of the pod network, where sealer gives it.
+    public var podNetwork: String?
+    /// The environment of scripts on it.
+    public var environment: [String: String]
+    /// The names that it shall know when it is a member.
+    public var names: [HostsFile.Entry]
+    /// The names besides, which do not depend on where API server and registry are.
+    public var aliases: [HostsFile.Entry]
+    /// The names of API server and registry.
+    public var serviceNames: [String]
+
+    /// The names as long as it uses the API server and the registry of another master.
+    public func names(through address: String) -> [HostsFile.Entry] {
+        [HostsFile.Entry(address: address, names: serviceNames)] + aliases
+    }
+
+    /// The paths that an inspection must look at.
+    public var paths: [String] { aspects.flatMap { $0.allFiles.map(\.path.string) } }
+    /// The services that an inspection must ask for.
+    public var services: [String] { aspects.compactMap(\.service) }
+}
+
+/// What a blueprint is made of, besides the hosts.
+struct BlueprintSource: Sendable {
+    /// The cluster that is wanted.
+    var cluster: Cluster
+    /// Its image.
+    var image: ClusterImage
+    /// What the runtime needs to know.
+    var settings: ClusterSettings
+    /// What the cluster's trust hangs on.
+    var identity: ClusterIdentity
+
+    /// The folder above the store on the nodes.
+    static let nodeRoot = "/var/lib/sealer"
+
+    /// The digest of all that launching depends on: the image's list, what it launches, and the environment.
+    func launchDigest() throws -> Digest {
+        struct Input: Encodable {
+            var image: Digest
+            var config: ClusterImageConfig
+            var applications: [String]?
+            var commands: [String]?
+            var environment: [String: String]
+        }
+        var config = image.sealer
+        // Where images were found does not matter for the launch.
+        config.images = []
+        return ContentHasher.digest(
+            of: try canonicalJSON(
+                Input(
+                    image: image.rootfs.digest, config: config, applications: cluster.applications,
+                    commands: cluster.commands, environment: cluster.environment)))
+    }
+
+    /// Draws the blueprint for hosts that have been looked at.
+    ///
+    /// - Throws: `Failure` of kind `invalidInput` when the pod network is too small.
+    func blueprint(for hosts: [HostObservation], kubernetes: KubernetesObservation?) throws -> ClusterBlueprint {
+        let present = (kubernetes?.nodes ?? []).reduce(into: [String: String]()) { $0[$1.name] = $1.podNetwork }
+        let parts =
+            settings.podNetworking == .bridge
+            ? try PodNetworkPlan(
+                network: settings.network, nodes: hosts.map { ($0.facts.hostname, $0.address) }, present: present)
+            : nil
+        let masters = hosts.filter(\.member.isMaster)
+        return ClusterBlueprint(
+            cluster: cluster, image: image.descriptor.digest, rootfs: image.rootfs.digest, settings: settings,
+            nodes: try hosts.map { try node($0, masters: masters, parts: parts) }, launch: try launchDigest())
+    }
+
+    private func node(_ host: HostObservation, masters: [HostObservation], parts: PodNetworkPlan?) throws
+        -> NodeBlueprint
+    {
+        let name = host.facts.hostname
+        let preparation = NodePreparation(settings)
+        let isMaster = host.member.isMaster
+        var aspects = [preparation.registryAccess(authority: identity.registry.authority)]
+        if isMaster {
+            aspects.append(
+                RegistryService(settings.registry).aspect(
+                    executable: host.executable, root: Self.nodeRoot, certificate: identity.registry.server,
+                    key: identity.registry.serverKey))
+            aspects.append(
+                NodeAspect(
+                    .authorities,
+                    files: identity.authorities.files.map { file in
+                        ManagedFile(
+                            CertificateFile.kubeadmFolder.appending(FilePath(file.path).components), file.bytes,
+                            permissions: file.mode)
+                    }))
+        }
+        if !isMaster {
+            aspects.append(
+                try BalancerService(settings.registry).aspect(
+                    executable: host.executable, masters: masters.map(\.address)))
+        }
+        if let parts { aspects.append(try parts.aspect(of: name)) }
+        let environment = settings.environment.merging(host.member.environment) { $1 }
+        let serviceNames = [ClusterNames.apiServer, settings.registry.domain]
+        let aliases = cluster.hostAliases.map { HostsFile.Entry(address: $0.address.description, names: $0.names) }
+        // A master has both itself, a worker its own way to all masters.
+        let address = isMaster ? host.address : "127.0.0.1"
+        let names = [HostsFile.Entry(address: address, names: serviceNames)] + aliases
+        if host.facts.isContainer { aspects.append(HostsFile.keeping(names)) }
+        return NodeBlueprint(
+            host: host.host, name: name, address: host.address, isMaster: isMaster,
+            runtime: try runtimeDigest(environment), aspects: aspects, labels: labels(host),
+            taints: host.member.taints.map(\.description).sorted(), podNetwork: parts?.part(of: name),
+            environment: environment, names: names,
+            aliases: aliases, serviceNames: serviceNames)
+    }
+
+    /// Roles besides master become labels, as the field's tools write them.
+    private func labels(_ host: HostObservation) -> [String: String] {
+        var labels = host.member.labels
+        for role in host.member.roles where role != HostGroup.master && role != HostGroup.node {
+            labels["node-role.kubernetes.io/\(role)"] = ""
+        }
+        return labels
+    }
+
+    private func runtimeDigest(_ environment: [String: String]) throws -> Digest {
+        struct Input: Encodable {
+            var rootfs: Digest
+            var environment: [String: String]
+            var registry: String
+        }
+        return ContentHasher.digest(
+            of: try canonicalJSON(
+                Input(rootfs: image.rootfs.digest, environment: environment, registry: settings.registry.authority)))
+    }
+}

@@ -1,0 +1,91 @@
+import ClusterRuntime
+
+/// What a cluster lacks of what its blueprint says: the planner's only input. A reason is a text for people; nil where nothing
+/// is lacking.
+public struct ClusterDifference: Sendable, Hashable {
+    /// Why hosts must be made first; nil when all are there.
+    public var provision: String?
+    /// The hosts that shall be members, in the order of the Clusterfile.
+    public var hosts: [NodeDifference]
+    /// The master that the cluster is asked and changed through: one that is a member, else the one that becomes the first.
+    public var first: String
+    /// Whether there is a control plane.
+    public var isInitialised: Bool
+    /// Whether applications bring the pod network, so that nodes become ready only after the launch.
+    public var needsLaunchForNetwork: Bool
+    /// Why the launch commands must run.
+    public var launch: String?
+    /// Why what the cluster knows of itself must be written.
+    public var record: String?
+    /// Members that must go.
+    public var leaving: [LeavingNode]
+
+    /// Makes a difference.
+    public init(
+        provision: String? = nil, hosts: [NodeDifference], first: String, isInitialised: Bool,
+        needsLaunchForNetwork: Bool = false, launch: String? = nil, record: String? = nil, leaving: [LeavingNode] = []
+    ) {
+        self.provision = provision
+        self.hosts = hosts
+        self.first = first
+        self.isInitialised = isInitialised
+        self.needsLaunchForNetwork = needsLaunchForNetwork
+        self.launch = launch
+        self.record = record
+        self.leaving = leaving
+    }
+}
+
+/// What one host lacks.
+public struct NodeDifference: Sendable, Hashable {
+    /// The host, as steps name it.
+    public var host: String
+    /// Whether it shall run the control plane.
+    public var isMaster: Bool
+    /// How far it is with being a member.
+    public var membership: NodeMark.Membership
+    /// Why the names that it knows must be written.
+    public var names: String?
+    /// Why an aspect must be brought about.
+    public var aspects: [NodeAspect.Name: String]
+    /// Why the rootfs must be unpacked.
+    public var rootfs: String?
+    /// Why bytes of the rootfs must come to the host.
+    public var rootfsBytes: String?
+    /// Why bytes of the whole image must come to the host; masters only.
+    public var imageBytes: String?
+    /// Why the install scripts must run.
+    public var runtime: String?
+    /// Why labels or taints must be set.
+    public var label: String?
+    /// Why it is not ready although it is a member.
+    public var unready: String?
+
+    /// Makes a difference, without any to begin with.
+    public init(host: String, isMaster: Bool, membership: NodeMark.Membership = .complete) {
+        self.host = host
+        self.isMaster = isMaster
+        self.membership = membership
+        aspects = [:]
+    }
+}
+
+/// A member that the Clusterfile does not name any more.
+public struct LeavingNode: Sendable, Hashable {
+    /// The host as steps name it; nil when there is no way to it.
+    public var host: String?
+    /// The name of its node.
+    public var node: String
+    /// Whether it runs the control plane.
+    public var isMaster: Bool
+    /// Whether the node is still there in Kubernetes.
+    public var isRegistered: Bool
+
+    /// Makes one.
+    public init(host: String?, node: String, isMaster: Bool, isRegistered: Bool) {
+        self.host = host
+        self.node = node
+        self.isMaster = isMaster
+        self.isRegistered = isRegistered
+    }
+}

@@ -1,0 +1,260 @@
+import ClusterRuntime
+import OCI
+
+/// Makes a plan out of what a cluster lacks. Values in, values out: the same difference gives the same plan.
+public struct Planner: Sendable {
+    /// Steps that change etcd's members or start a control plane: one at a time, so that quorum is never at stake.
+    static let controlPlaneLane = "control-plane"
+    /// Nodes are emptied one at a time.
+    static let drainLane = "drain"
+
+    private let cluster: String
+    private let image: Digest
+    private let difference: ClusterDifference
+    private var steps: [PlanStep] = []
+    private var names: Set<PlanStep.ID> = []
+
+    /// Makes the plan.
+    public static func plan(cluster: String, image: Digest, _ difference: ClusterDifference) throws -> Plan {
+        var planner = Planner(cluster: cluster, image: image, difference: difference)
+        planner.add()
+        return try Plan(cluster: cluster, image: image, planner.steps)
+    }
+
+    private init(cluster: String, image: Digest, difference: ClusterDifference) {
+        self.cluster = cluster
+        self.image = image
+        self.difference = difference
+    }
+
+    private mutating func add() {
+        if let reason = difference.provision {
+            step("provision", .prepare, .provision, "make the hosts", reason, limit: 300)
+        }
+        for host in difference.hosts { addPreparation(host) }
+        for host in difference.hosts where host.host == difference.first { addSending(host) }
+        for host in difference.hosts where host.host != difference.first { addFetching(host) }
+        for host in difference.hosts { addInstallation(host) }
+        for host in difference.hosts { addMembership(host) }
+        for host in difference.hosts { addLabels(host) }
+        for node in difference.leaving { addLeaving(node) }
+        addClosing()
+    }
+
+    /// Adds a step. Of the steps that it would wait for, those count that the plan has.
+    private mutating func step(
+        _ id: PlanStep.ID, _ phase: PlanPhase, _ action: StepAction, on host: String? = nil, _ title: String,
+        _ reason: String, isDestructive: Bool = false, after: [PlanStep.ID] = [], lane: String? = nil, limit: Int
+    ) {
+        let after = (["provision"] + after).filter(names.contains)
+        steps.append(
+            PlanStep(
+                id, phase, action, host: host, title: title, reason: reason, isDestructive: isDestructive, after: after,
+                lane: lane, limit: limit))
+        names.insert(id)
+    }
+
+    private mutating func configure(
+        _ aspect: NodeAspect.Name, _ host: NodeDifference, _ phase: PlanPhase, after: [PlanStep.ID] = []
+    ) {
+        guard let reason = host.aspects[aspect] else { return }
+        step(
+            "\(aspect.rawValue)/\(host.host)", phase, .configure(aspect), on: host.host, aspect.title, reason,
+            after: after, limit: 120)
+    }
+
+    // MARK: - Before Kubernetes
+
+    private mutating func addPreparation(_ host: NodeDifference) {
+        configure(.registryAccess, host, .prepare)
+        configure(.balancer, host, .prepare)
+        if let reason = host.names {
+            let isGuest = host.isMaster && host.host != difference.first && host.membership != .complete
+            step(
+                "names/\(host.host)", .prepare, .writeNames(through: isGuest ? difference.first : nil), on: host.host,
+                "name the registry and the API server", reason,
+                // The names lead to it.
+                after: ["balancer/\(host.host)"], limit: 60)
+        }
+        // Afterwards: its service would only add what is lacking.
+        configure(.names, host, .prepare, after: ["names/\(host.host)"])
+    }
+
+    private mutating func addSending(_ host: NodeDifference) {
+        if let reason = host.rootfsBytes {
+            step("send-rootfs", .distribute, .sendRootfs, on: host.host, "send the rootfs", reason, limit: 1800)
+        }
+        if let reason = host.imageBytes {
+            step(
+                "send-image", .distribute, .sendImage, on: host.host, "send the container images", reason,
+                after: ["send-rootfs"], limit: 7200)
+        }
+        configure(.registry, host, .distribute, after: ["send-rootfs"])
+        addUnpacking(host, after: ["send-rootfs"])
+    }
+
+    private mutating func addFetching(_ host: NodeDifference) {
+        // The registry serves what has a name: the whole image must have arrived there.
+        let source =
+            ["registry/\(difference.first)", "send-image"]
+            + ["names", "registry-access", "balancer"].map { "\($0)/\(host.host)" }
+        if host.isMaster, let reason = host.imageBytes {
+            step(
+                "fetch/\(host.host)", .distribute, .fetchImage, on: host.host, "fetch the image from the registry",
+                reason, after: source, limit: 7200)
+        } else if let reason = host.rootfsBytes {
+            step(
+                "fetch/\(host.host)", .distribute, .fetchRootfs, on: host.host, "fetch the rootfs from the registry",
+                reason, after: source, limit: 1800)
+        }
+        configure(.registry, host, .distribute, after: ["fetch/\(host.host)"])
+        addUnpacking(host, after: ["fetch/\(host.host)"])
+    }
+
+    private mutating func addUnpacking(_ host: NodeDifference, after: [PlanStep.ID]) {
+        guard let reason = host.rootfs else { return }
+        step(
+            "unpack/\(host.host)", .distribute, .unpackRootfs, on: host.host, "unpack the rootfs", reason, after: after,
+            limit: 900)
+    }
+
+    private mutating func addInstallation(_ host: NodeDifference) {
+        var before = ["unpack", "names", "registry-access"].map { "\($0)/\(host.host)" }
+        if host.membership == .begun {
+            step(
+                "clean/\(host.host)", .install, .cleanKubernetes, on: host.host,
+                "take the remains of an interrupted start away",
+                "kubeadm was interrupted there, or the node was removed",
+                after: before, lane: host.isMaster && difference.isInitialised ? Self.controlPlaneLane : nil, limit: 300
+            )
+            before.append("clean/\(host.host)")
+        }
+        if let reason = host.runtime {
+            step(
+                "runtime/\(host.host)", .install, .installRuntime, on: host.host,
+                "install the container runtime and kubelet", reason, after: before, limit: 600)
+        }
+        configure(.authorities, host, .install, after: before)
+        configure(.podNetwork, host, .install, after: ["runtime/\(host.host)"])
+    }
+
+    // MARK: - Members
+
+    private mutating func addMembership(_ host: NodeDifference) {
+        let ready = ["runtime", "authorities", "pod-network", "registry", "balancer", "clean"].map {
+            "\($0)/\(host.host)"
+        }
+        let isFirst = host.host == difference.first
+        guard host.membership != .complete else { return }
+        if isFirst, !difference.isInitialised {
+            step(
+                "init", .controlPlane, .initialise, on: host.host, "start the control plane", "there is no cluster yet",
+                after: ready + ["send-image"], lane: Self.controlPlaneLane, limit: 480)
+        } else if host.isMaster {
+            step(
+                "join/\(host.host)", .controlPlane, .joinMaster, on: host.host, "join the control plane",
+                "it is no member yet", after: ready + ["init"], lane: Self.controlPlaneLane, limit: 480)
+        } else {
+            step(
+                "join/\(host.host)", .join, .joinNode, on: host.host, "join the cluster", "it is no member yet",
+                after: ready + ["init"], limit: 420)
+        }
+    }
+
+    private mutating func addLabels(_ host: NodeDifference) {
+        guard let reason = host.label else { return }
+        step(
+            "label/\(host.host)", .configure, .label, on: host.host, "label the node", reason,
+            after: ["init", "join/\(host.host)"], limit: 120)
+    }
+
+    private mutating func addLeaving(_ node: LeavingNode) {
+        let reason = "the Clusterfile does not name it any more"
+        let name = node.host ?? node.node
+        // Whoever comes is there before others go.
+        let joins = difference.hosts.map { "join/\($0.host)" }
+        if node.isRegistered {
+            step(
+                "drain/\(name)", .leave, .drain(node: node.node), on: difference.first,
+                "move the pods of \(node.node) elsewhere",
+                reason, isDestructive: true, after: joins, lane: Self.drainLane, limit: 720)
+            if node.isMaster {
+                step(
+                    "etcd/\(name)", .leave, .removeEtcdMember(node: node.node), on: difference.first,
+                    "take \(node.node) out of etcd", reason, isDestructive: true, after: ["drain/\(name)"],
+                    lane: Self.controlPlaneLane, limit: 180)
+            }
+            step(
+                "remove/\(name)", .leave, .removeNode(node: node.node), on: difference.first,
+                "remove the node \(node.node)", reason, isDestructive: true, after: ["drain/\(name)", "etcd/\(name)"],
+                limit: 120)
+        }
+        if let host = node.host {
+            step(
+                "reset/\(host)", .clean, .reset, on: host, "take off the host all that sealer brought", reason,
+                isDestructive: true, after: ["remove/\(name)"], limit: 900)
+        }
+    }
+
+    // MARK: - The whole
+
+    private mutating func addClosing() {
+        let members = ["init"] + difference.hosts.map { "join/\($0.host)" }
+        let touched = difference.hosts.flatMap { ["runtime/\($0.host)", "pod-network/\($0.host)"] }
+        let unready = difference.hosts.compactMap { host in host.unready.map { "\(host.host): \($0)" } }
+        let hasNewMembers = members.contains(where: names.contains)
+        var waitReason: String?
+        if !unready.isEmpty {
+            waitReason = unready.joined(separator: "; ")
+        } else if hasNewMembers {
+            waitReason = "members come"
+        } else if touched.contains(where: names.contains) {
+            waitReason = "what kubelet stands on was changed"
+        }
+        func wait(_ planner: inout Planner, after: [PlanStep.ID]) {
+            guard let waitReason else { return }
+            planner.step(
+                "ready", .verify, .waitForNodes, "wait until every node is Ready", waitReason, after: after, limit: 330)
+        }
+        func launch(_ planner: inout Planner, after: [PlanStep.ID]) {
+            guard let reason = planner.difference.launch else { return }
+            planner.step(
+                "launch", .launch, .launch, on: planner.difference.first, "launch the applications", reason,
+                after: after,
+                limit: 3600)
+        }
+        let labels = difference.hosts.map { "label/\($0.host)" }
+        if difference.needsLaunchForNetwork {
+            launch(&self, after: members + labels)
+            wait(&self, after: members + touched + ["launch"])
+        } else {
+            wait(&self, after: members + touched)
+            launch(&self, after: ["ready"] + labels)
+        }
+        if names.contains("launch") || names.contains("ready") {
+            step(
+                "pods", .verify, .waitForPods, "wait until every pod is ready", "see that all is well",
+                after: ["launch", "ready"], limit: 630)
+        }
+        if let reason = difference.record {
+            let all = steps.map(\.id)
+            step(
+                "record", .verify, .record, on: difference.first, "note in the cluster what it was made of", reason,
+                after: all, limit: 60)
+        }
+    }
+}
+
+extension NodeAspect.Name {
+    /// What bringing the aspect about does, for people, in the infinitive.
+    var title: String {
+        switch self {
+        case .names: "keep the names over a restart"
+        case .registryAccess: "show the container runtime the registry of the cluster"
+        case .registry: "run the registry of the cluster"
+        case .balancer: "run the way to all masters"
+        case .podNetwork: "connect the pods"
+        case .authorities: "bring the cluster's authorities"
+        }
+    }
+}

@@ -1,0 +1,179 @@
+import FoundationEssentials
+import OCI
+import Remote
+import Report
+
+/// What is asked of a cluster that runs, and told to it.
+extension Kubeadm {
+    /// What the API server says of the nodes.
+    public func nodes(through master: ClusterNode) async throws -> [NodeStatus] {
+        try await RunningCluster(through: master.host).nodes()
+    }
+
+    /// Sets labels and taints; taints that the node has besides stay.
+    public func label(_ node: String, labels: [String: String], taints: [String], through master: ClusterNode)
+        async throws
+    {
+        if !labels.isEmpty {
+            let words = labels.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+            try await must(["label", "node", node, "--overwrite"] + words, "label the node \(node)", through: master)
+        }
+        if !taints.isEmpty {
+            try await must(["taint", "node", node, "--overwrite"] + taints, "taint the node \(node)", through: master)
+        }
+    }
+
+    /// Polls the nodes' conditions until all are `Ready`.
+    public func waitUntilReady(
+        _ nodes: [String], through master: ClusterNode, limit: Duration, step: Step
+    ) async throws {
+        let end = ContinuousClock.now + limit
+        while true {
+            let statuses = try await self.nodes(through: master)
+            let ready = Set(statuses.filter(\.isReady).map(\.name))
+            let waiting = nodes.filter { !ready.contains($0) }
+            step.advance(Int64(nodes.count - waiting.count), of: Int64(nodes.count), unit: .items)
+            if waiting.isEmpty { return }
+            guard ContinuousClock.now < end else {
+                let reasons = waiting.map { name in
+                    "\(name): \(statuses.first { $0.name == name }?.reason ?? "is no member of the cluster")"
+                }
+                throw Failure(
+                    .timeout,
+                    "not Ready after \(limit.inWords): \(reasons.joined(separator: "; "))",
+                    at: settings.name,
+                    remedy: "look at kubelet's log on the node: journalctl --unit kubelet"
+                )
+            }
+            try await Task.sleep(for: .milliseconds(500))
+        }
+    }
+
+    /// Polls the pods until all are well. Pods may still be made meanwhile: two looks in a row must agree.
+    ///
+    /// The control plane's own pods are left out: kubelet tells of their readiness up to a minute late. The API server's
+    /// `/readyz` speaks for it and for etcd, the nodes' and pods' progress for the other two.
+    public func waitUntilPodsReady(through master: ClusterNode, limit: Duration, step: Step) async throws {
+        let end = ContinuousClock.now + limit
+        var before: Set<String>?
+        while true {
+            let health = try await kubectl(["get", "--raw=/readyz"], through: master)
+            let result = try await must(
+                ["get", "pods", "--all-namespaces", "--output=json"], "list the pods", through: master)
+            let pods = try PodStatus.list(fromJSON: result.output)
+            let unwell = pods.filter { !$0.isWell && !$0.isStatic }
+            step.advance(Int64(pods.count - unwell.count), of: Int64(pods.count), unit: .items)
+            let names = Set(pods.map(\.name))
+            if health.status == 0, unwell.isEmpty, names == before { return }
+            before = unwell.isEmpty ? names : nil
+            guard ContinuousClock.now < end else {
+                var reasons = unwell.map { "\($0.name): \($0.reason)" }
+                if health.status != 0 { reasons.append("the API server: \(health.errorText)") }
+                throw Failure(
+                    .timeout,
+                    "pods not ready after \(limit.inWords): \(reasons.joined(separator: "; "))",
+                    at: settings.name,
+                    remedy: "the cluster runs; look at them with kubectl describe pod"
+                )
+            }
+            try await Task.sleep(for: .milliseconds(300))
+        }
+    }
+
+    // MARK: - Leaving
+
+    /// Runs `kubectl drain`: pods of daemon sets stay, pods that nothing makes anew and what is in their empty volumes go.
+    public func drain(_ node: String, grace: Duration, through master: ClusterNode, step: Step) async throws {
+        guard let status = try await nodes(through: master).first(where: { $0.name == node }) else { return }
+        guard status.isReady else {
+            // Nobody there ends the pods; they are made anew elsewhere as soon as the node is removed.
+            try await must(["cordon", node], "keep new pods away from \(node)", through: master)
+            step.note("\(node) is not Ready, so its pods cannot be moved: they start elsewhere when it is removed")
+            return
+        }
+        let seconds = grace.components.seconds
+        let result = try await kubectl(
+            [
+                "drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=\(seconds)s",
+            ],
+            limit: grace + .seconds(60), through: master, output: { step.note($0.text) })
+        guard result.status == 0 else {
+            throw Failure(
+                .commandFailed,
+                "cannot move the pods of \(node) elsewhere: \(result.errorText.split(separator: "\n").suffix(5).joined(separator: "\n"))",
+                at: master.host.name,
+                remedy: "see what holds them (kubectl get poddisruptionbudgets --all-namespaces), then run it again")
+        }
+    }
+
+    /// Deletes the node's object.
+    public func removeNode(_ node: String, through master: ClusterNode) async throws {
+        try await must(["delete", "node", node, "--ignore-not-found"], "delete the node \(node)", through: master)
+    }
+
+    /// Asks etcd by its own client in the master's etcd pod. The members that are left must be able to agree without the one
+    /// that goes: more than half of those that will be there must answer.
+    public func removeEtcdMember(_ node: String, through master: ClusterNode, step: Step) async throws {
+        let members = try EtcdMember.list(
+            fromJSON: try await etcd(["member", "list", "--write-out=json"], master).output)
+        guard let leaving = members.first(where: { $0.name == node }) else {
+            step.note("\(node) is no member of etcd")
+            return
+        }
+        let staying = members.filter { $0.identifier != leaving.identifier }
+        var healthy = 0
+        for member in staying {
+            let health = try await etcd(
+                ["endpoint", "health", "--endpoints=\(member.clientAddress)"], master, mayFail: true)
+            if health.status == 0 { healthy += 1 }
+        }
+        guard healthy > staying.count / 2 else {
+            throw Failure(
+                .conflict,
+                "\(healthy) of the \(staying.count) masters that would stay answer for etcd, more than half must: "
+                    + "taking \(node) out could stop the cluster",
+                at: master.host.name, remedy: "bring the other masters up first")
+        }
+        _ = try await etcd(["member", "remove", leaving.identifierInHex], master)
+        let left = try EtcdMember.list(fromJSON: try await etcd(["member", "list", "--write-out=json"], master).output)
+        guard !left.contains(where: { $0.identifier == leaving.identifier }) else {
+            throw Failure(
+                .integrity, "\(node) is a member of etcd still, although it was taken out", at: master.host.name)
+        }
+    }
+
+    private func etcd(_ arguments: [String], _ master: ClusterNode, mayFail: Bool = false) async throws -> CommandResult
+    {
+        let pki = "/etc/kubernetes/pki/etcd"
+        let client = [
+            "--namespace=kube-system", "exec", "etcd-\(master.name)", "--", "etcdctl",
+            "--cacert=\(pki)/ca.crt", "--cert=\(pki)/healthcheck-client.crt", "--key=\(pki)/healthcheck-client.key",
+        ]
+        let endpoint = arguments.contains { $0.hasPrefix("--endpoints=") } ? [] : ["--endpoints=https://127.0.0.1:2379"]
+        let result = try await kubectl(client + endpoint + arguments, through: master)
+        guard result.status == 0 || mayFail else {
+            throw Failure(
+                .commandFailed,
+                "etcd does not answer to \(arguments.prefix(2).joined(separator: " ")): \(result.errorText)",
+                at: master.host.name)
+        }
+        return result
+    }
+
+    // MARK: - The record in the cluster
+
+    /// Reads the ConfigMap `kube-system/sealer-cluster`.
+    public func record(through master: ClusterNode) async throws -> [String: String]? {
+        try await RunningCluster(through: master.host).record()
+    }
+
+    /// Writes the ConfigMap.
+    public func write(record: [String: String], through master: ClusterNode) async throws {
+        let map = RunningCluster.ConfigMap(
+            metadata: .init(name: RunningCluster.recordName, namespace: "kube-system"), data: record)
+        try await must(
+            ["apply", "--server-side", "--force-conflicts", "--field-manager=sealer", "--filename=-"],
+            input: try canonicalJSON(map), "write the ConfigMap kube-system/\(RunningCluster.recordName)",
+            through: master)
+    }
+}

@@ -1,0 +1,67 @@
+import FoundationEssentials
+import OCI
+import Remote
+import Report
+import SystemPackage
+
+/// What sealer has written down on a node about what cannot be seen otherwise: which scripts ran for which inputs, and whether
+/// an attempt to become a member ended. It is written after the fact, but for `begun`, which is written before.
+public struct NodeMark: Sendable, Hashable, Codable {
+    /// Where it lies.
+    public static let path: FilePath = "/var/lib/sealer/node.json"
+
+    /// How far the node is with being a member.
+    public enum Membership: String, Sendable, Hashable, Codable {
+        /// Nothing was tried.
+        case none
+        /// kubeadm was started, and nothing says that it ended well.
+        case begun
+        /// It is a member.
+        case complete
+    }
+
+    /// The cluster that the node belongs to.
+    public var cluster: String
+    /// The folder that rootfs are unpacked below.
+    public var dataRoot: String?
+    /// Of the folders that installations share with others, those that the host did not have before: when they are empty in the end,
+    /// they go too.
+    public var newFolders: [String]?
+    /// The manifest of the rootfs that is unpacked.
+    public var rootfs: OCI.Digest?
+    /// The ClusterImage that its store has whole, under its name.
+    public var image: OCI.Digest?
+    /// The digest of all that the install scripts depended on when they ran last.
+    public var runtime: OCI.Digest?
+    /// The configuration that the install scripts left, by path.
+    public var runtimeFiles: [String: FileState]
+    /// How far the node is with being a member.
+    public var membership: Membership
+
+    /// Makes the mark of a node that nothing was done to.
+    public init(cluster: String, dataRoot: String? = nil) {
+        self.cluster = cluster
+        self.dataRoot = dataRoot
+        runtimeFiles = [:]
+        membership = .none
+    }
+
+    /// Reads a host's mark; nil when it has none.
+    ///
+    /// - Throws: `Failure` of kind `integrity` when the file is no mark.
+    public static func read(from host: any Host) async throws -> NodeMark? {
+        guard let bytes = try await host.readFile(path, limit: 1 << 20) else { return nil }
+        do {
+            return try JSONDecoder().decode(NodeMark.self, from: bytes)
+        } catch {
+            throw Failure(
+                .integrity, "what sealer wrote down about the host cannot be read", at: "\(host.name):\(path)",
+                remedy: "take the host back to what it was: sealer reset \(host.name)", causes: [error])
+        }
+    }
+
+    /// Writes the mark.
+    public func write(to host: any Host) async throws {
+        try await host.writeFile(Self.path, try canonicalJSON(self), permissions: 0o600)
+    }
+}

@@ -1,0 +1,41 @@
+import ApplyEngine
+import ArgumentParser
+import Clusterfile
+import Report
+import Terminal
+
+struct PlanCommand: ContextCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "plan",
+        abstract: "Say what would be done to make a cluster what its Clusterfile says, and do nothing.",
+        discussion: """
+            With --output json the result is a file that 'sealer apply --plan' executes. With --detailed-exitcode the exit code \
+            is 0 when there is nothing to do, 2 when there is something, and anything else after a failure.
+
+            Example:
+              sealer plan --file Clusterfile
+              sealer plan --output json > shop.plan && sealer apply --plan shop.plan
+            """
+    )
+
+    @OptionGroup var source: ClusterfileOptions
+
+    @Flag(help: "Exit with 2 when there is something to do.")
+    var detailedExitcode = false
+
+    @OptionGroup var hostKeyOptions: HostKeyOptions
+    @OptionGroup var rootOptions: RootOptions
+    @OptionGroup var progressOptions: ProgressOptions
+    @OptionGroup var outputOptions: OutputOptions
+
+    func run(in context: CommandContext) async throws {
+        let cluster = try await source.cluster(in: context, root: rootOptions.root)
+        let plan = try await context.withProgress(progressOptions.progress) { progress in
+            try await ClusterEngine.make(
+                context: context, root: rootOptions.root, progress: progress, hostKeys: hostKeyOptions
+            ).plan(cluster)
+        }
+        try context.print(plan, as: outputOptions.output) { PlanText(plan: plan).text }
+        if detailedExitcode, !plan.isEmpty { throw ExitCode(2) }
+    }
+}

@@ -1,0 +1,275 @@
+import ClusterRuntime
+import OCI
+import Report
+import Synchronization
+import TestSupport
+
+@testable import ApplyEngine
+
+/// Hosts and a cluster as state machines: the real planner and the real executor work on them, with faults that a seed draws.
+///
+/// Each step has the preconditions that the real one has; a plan that breaks one of them is a fault of the planner's.
+final class SimulatedFleet: StepPerformer {
+    struct Host {
+        var isMaster: Bool
+        var isThere = true
+        var names = false
+        var pointsAtItself = false
+        var aspects: Set<NodeAspect.Name> = []
+        var hasRootfsBytes = false
+        var hasImage = false
+        var rootfs: Int?
+        var runtime: Int?
+        var membership = NodeMark.Membership.none
+        var isReady = false
+        var isLabelled = false
+        var wantsLabel = false
+    }
+
+    struct World {
+        var hosts: [String: Host]
+        /// The hosts that shall be members, in the order of the file.
+        var wanted: [String]
+        /// The image that is wanted, a number.
+        var image = 1
+        var isInitialised = false
+        var nodes: Set<String> = []
+        var etcd: Set<String> = []
+        var launched: Int?
+        var recorded: Int?
+        var podParts: Set<String> = []
+        var drained: Set<String> = []
+        var violations: [String] = []
+        var laneUse = 0
+        var effects: [String] = []
+        var launches: [Int] = []
+    }
+
+    /// What goes wrong with a step.
+    enum Fault: CaseIterable {
+        case before, halfway, after
+    }
+
+    private let state: Mutex<World>
+    private let generator: Mutex<SeededGenerator>
+    /// How many of a thousand steps go wrong.
+    private let faults: Int
+
+    init(masters: Int, nodes: Int, isContainer: Bool, faults: Int, seed: UInt64) {
+        var hosts: [String: Host] = [:]
+        var wanted: [String] = []
+        for (prefix, count, isMaster) in [("m", masters, true), ("n", nodes, false)] {
+            for number in 0..<count {
+                let name = "\(prefix)\(number)"
+                var host = Host(isMaster: isMaster)
+                host.isThere = !isContainer
+                host.wantsLabel = number.isMultiple(of: 3)
+                hosts[name] = host
+                wanted.append(name)
+            }
+        }
+        state = Mutex(World(hosts: hosts, wanted: wanted))
+        generator = Mutex(SeededGenerator(seed: seed))
+        self.faults = faults
+    }
+
+    /// Looks at the world, or changes it from outside.
+    func change<Result: Sendable>(_ body: (inout sending World) -> sending Result) -> Result { state.withLock(body) }
+
+    // MARK: - What is observed
+
+    func difference() -> ClusterDifference {
+        state.withLock { world in
+            let through =
+                world.isInitialised
+                ? world.wanted.first { world.hosts[$0]?.isMaster == true && world.hosts[$0]?.membership == .complete }
+                : nil
+            let first = through ?? world.wanted.first { world.hosts[$0]?.isMaster == true } ?? ""
+            let missing = world.wanted.filter { world.hosts[$0]?.isThere == false }
+            return ClusterDifference(
+                provision: missing.isEmpty ? nil : "\(missing.count) are not there",
+                hosts: world.wanted.compactMap { name in
+                    world.hosts[name].map { Self.difference(name, $0, world, isFirst: name == first) }
+                },
+                first: first, isInitialised: through != nil,
+                launch: world.launched == world.image ? nil : "another image",
+                record: world.recorded == world.image ? nil : "another image",
+                leaving: world.nodes.subtracting(world.wanted).sorted().map { node in
+                    LeavingNode(
+                        host: node, node: node, isMaster: world.hosts[node]?.isMaster == true, isRegistered: true)
+                }
+                    + world.hosts.keys.filter { name in
+                        !world.wanted.contains(name) && !world.nodes.contains(name) && world.hosts[name]?.names == true
+                    }.sorted().map { LeavingNode(host: $0, node: $0, isMaster: false, isRegistered: false) }
+            )
+        }
+    }
+
+    private static func difference(_ name: String, _ host: Host, _ world: World, isFirst: Bool) -> NodeDifference {
+        var membership = host.membership
+        if membership == .complete, world.isInitialised, !world.nodes.contains(name) { membership = .begun }
+        var difference = NodeDifference(host: name, isMaster: host.isMaster, membership: membership)
+        let lacking = "it lacks it"
+        let isGuest = host.isMaster && !isFirst && membership != .complete
+        if !host.names || host.pointsAtItself == isGuest { difference.names = lacking }
+        var aspects: Set<NodeAspect.Name> = [.registryAccess, .podNetwork]
+        aspects.insert(host.isMaster ? .registry : .balancer)
+        if host.isMaster { aspects.insert(.authorities) }
+        for aspect in aspects.subtracting(host.aspects) { difference.aspects[aspect] = lacking }
+        if host.rootfs != world.image {
+            difference.rootfs = lacking
+            if !host.hasRootfsBytes { difference.rootfsBytes = lacking }
+        }
+        if host.isMaster, !host.hasImage { difference.imageBytes = lacking }
+        if host.runtime != world.image { difference.runtime = lacking }
+        if membership == .begun {
+            difference.runtime = difference.runtime ?? lacking
+            difference.aspects[.podNetwork] = difference.aspects[.podNetwork] ?? lacking
+            if host.isMaster { difference.aspects[.authorities] = difference.aspects[.authorities] ?? lacking }
+        }
+        if host.wantsLabel, !host.isLabelled { difference.label = lacking }
+        if membership == .complete, !host.isReady { difference.unready = "kubelet is not there" }
+        return difference
+    }
+
+    // MARK: - What steps do
+
+    func perform(_ step: PlanStep, handle: Step) async throws {
+        let fault = generator.withLock { generator -> Fault? in
+            guard Int.random(in: 0..<1000, using: &generator) < faults else { return nil }
+            return Fault.allCases.randomElement(using: &generator)
+        }
+        if fault == .before { throw Failure(.unreachable, "lost before the step", at: step.host) }
+        let touchesEtcd =
+            switch step.action {
+            case .initialise, .joinMaster, .removeEtcdMember: true
+            default: false
+            }
+        if touchesEtcd {
+            state.withLock { world in
+                world.laneUse += 1
+                if world.laneUse > 1 { world.violations.append("two steps touch etcd at once: \(step.id)") }
+            }
+        }
+        await Task.yield()
+        state.withLock { world in
+            if touchesEtcd { world.laneUse -= 1 }
+            Self.act(step, &world, isHalf: fault == .halfway)
+        }
+        if fault != nil { throw Failure(.timeout, "lost within or after the step", at: step.host) }
+    }
+
+    private static func act(_ step: PlanStep, _ world: inout World, isHalf: Bool) {
+        world.effects.append(step.id)
+        func need(_ condition: Bool, _ what: String) {
+            if !condition { world.violations.append("\(step.id) began although \(what)") }
+        }
+        guard let name = step.host, var host = world.hosts[name] else {
+            return actOnCluster(step, &world, isHalf: isHalf)
+        }
+        need(host.isThere, "the host is not there")
+        let servesAny = world.hosts.values.contains { $0.isMaster && $0.aspects.contains(.registry) && $0.hasImage }
+        switch step.action {
+        case .sendRootfs: host.hasRootfsBytes = !isHalf
+        case .sendImage: if !isHalf { (host.hasImage, host.hasRootfsBytes) = (true, true) }
+        case .fetchRootfs, .fetchImage:
+            need(servesAny, "no registry serves the image")
+            need(host.names && host.aspects.contains(.registryAccess), "it does not know the registry")
+            need(host.isMaster || host.aspects.contains(.balancer), "its way to the masters does not run")
+            if !isHalf {
+                host.hasRootfsBytes = true
+                if case .fetchImage = step.action { host.hasImage = true }
+            }
+        case .unpackRootfs:
+            need(host.hasRootfsBytes, "the bytes are not there")
+            if !isHalf { host.rootfs = world.image }
+        case .writeNames(let through):
+            if !isHalf { (host.names, host.pointsAtItself) = (true, through == nil) }
+        case .configure(let aspect):
+            need(aspect != .registry || host.hasRootfsBytes, "its store is empty")
+            if !isHalf { host.aspects.insert(aspect) }
+        case .installRuntime:
+            need(host.rootfs == world.image, "the rootfs is not there")
+            if !isHalf { (host.runtime, host.isReady) = (world.image, host.membership == .complete) }
+        case .cleanKubernetes:
+            if !isHalf {
+                world.nodes.remove(name)
+                world.etcd.remove(name)
+                (host.membership, host.runtime, host.isReady, host.isLabelled) = (.none, nil, false, false)
+                host.aspects.remove(.podNetwork)
+                host.aspects.remove(.authorities)
+            }
+        case .initialise:
+            need(!world.isInitialised, "there is a cluster already")
+            needReady(host, world, need)
+            need(host.hasImage && host.aspects.contains(.registry), "its registry does not run")
+            host.membership = .begun
+            if !isHalf {
+                world.isInitialised = true
+                world.nodes.insert(name)
+                world.etcd.insert(name)
+                (host.membership, host.isReady) = (.complete, true)
+            }
+        case .joinMaster, .joinNode:
+            need(world.isInitialised, "there is no cluster")
+            need(!world.nodes.contains(name), "it is a member already")
+            needReady(host, world, need)
+            host.membership = .begun
+            if !isHalf {
+                world.nodes.insert(name)
+                if host.isMaster {
+                    world.etcd.insert(name)
+                    host.pointsAtItself = true
+                }
+                (host.membership, host.isReady) = (.complete, true)
+            }
+        case .label:
+            need(world.nodes.contains(name), "it is no member")
+            if !isHalf { host.isLabelled = true }
+        case .reset:
+            need(!world.nodes.contains(name), "it is a member still")
+            if !isHalf { host = Host(isMaster: host.isMaster) }
+        default: return actOnCluster(step, &world, isHalf: isHalf)
+        }
+        world.hosts[name] = host
+    }
+
+    private static func needReady(_ host: Host, _ world: World, _ need: (Bool, String) -> Void) {
+        need(host.runtime == world.image, "kubelet is not installed")
+        need(host.aspects.contains(.podNetwork), "its pods are not connected")
+        need(!host.isMaster || host.aspects.contains(.authorities), "the authorities are not there")
+        need(host.membership == .none, "the remains of an earlier start are there")
+        need(host.names, "it does not know the API server")
+    }
+
+    private static func actOnCluster(_ step: PlanStep, _ world: inout World, isHalf: Bool) {
+        func need(_ condition: Bool, _ what: String) {
+            if !condition { world.violations.append("\(step.id) began although \(what)") }
+        }
+        switch step.action {
+        case .provision: if !isHalf { for name in world.wanted { world.hosts[name]?.isThere = true } }
+        case .waitForNodes:
+            let lagging = world.nodes.intersection(world.wanted).filter { world.hosts[$0]?.isReady != true }
+            need(lagging.isEmpty, "\(lagging.sorted()) will never be ready")
+        case .waitForPods: need(world.launched == world.image, "nothing was launched")
+        case .launch:
+            need(world.isInitialised, "there is no cluster")
+            if !isHalf {
+                world.launched = world.image
+                world.launches.append(world.image)
+            }
+        case .record:
+            need(world.isInitialised, "there is no cluster")
+            if !isHalf { world.recorded = world.image }
+        case .drain(let node): if !isHalf { world.drained.insert(node) }
+        case .removeEtcdMember(let node):
+            need(world.drained.contains(node), "it was not drained")
+            need(world.etcd.subtracting([node]).count >= 1, "no member of etcd would be left")
+            if !isHalf { world.etcd.remove(node) }
+        case .removeNode(let node):
+            need(!world.etcd.contains(node), "it is a member of etcd still")
+            if !isHalf { world.nodes.remove(node) }
+        default: world.violations.append("\(step.id) is a step that nothing is known of")
+        }
+    }
+}
