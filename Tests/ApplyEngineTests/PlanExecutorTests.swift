@@ -1,5 +1,6 @@
 import ClusterRuntime
 import FoundationEssentials
+import ImageStore
 import OCI
 import Report
 import Synchronization
@@ -219,10 +220,5 @@ struct PlanTests {
 
 enum ContentDigest {
     /// A digest of nothing in particular.
-    static let sample: Digest = {
-        guard let digest = Digest(algorithm: .sha256, hex: String(repeating: "a", count: 64)) else {
-            fatalError("64 hexadecimal characters are a digest")
-        }
-        return digest
-    }()
+    static let sample: Digest = ContentHasher.digest(of: Data("image".utf8))
 }
