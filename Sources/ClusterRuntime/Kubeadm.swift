@@ -111,7 +111,8 @@ public struct Kubeadm: KubernetesRuntime {
         try await preparation.run(script: "clean-kube.sh", on: node, step: step)
         // It may have watched a folder that the script took away.
         try await node.host.check(
-            RemoteCommand(["systemctl", "try-restart", "containerd.service"]), purpose: "starting containerd anew",
+            .script("! systemctl cat containerd.service >/dev/null 2>&1 || systemctl try-restart containerd.service"),
+            purpose: "starting containerd anew",
             limit: .seconds(120))
     }
 
