@@ -24,6 +24,12 @@ public struct ClusterFolder: Sendable {
     /// The journal.
     public var journal: FilePath { path.appending("journal.jsonl") }
 
+    /// The file that keeps what a step printed.
+    public func output(of step: String) -> FilePath {
+        let name = String(step.map { $0.isLetter || $0.isNumber || "-_.:".contains($0) ? $0 : "_" })
+        return path.appending("output").appending("\(name).log")
+    }
+
     /// The host keys that were accepted for the cluster.
     public var knownHosts: FilePath { path.appending("known_hosts") }
 

@@ -10,15 +10,27 @@ extension Engine {
     /// Removes a cluster: takes all that it brought off hosts of the user's, removes hosts that were made for it, and its folder on
     /// this machine.
     ///
+    /// - Parameter skipsPlugins: whether plugins of the phases of leaving are left out.
     /// - Returns: what was removed, for people.
     /// - Throws: `Failure` of kind `notFound` when there is nothing of that name; a failure that names what is left, and why.
-    public func delete(_ name: String) async throws -> [String] {
+    public func delete(_ name: String, skipsPlugins: Bool = false) async throws -> [String] {
         let folder = ClusterFolder(state: state, cluster: name)
         let lock = try await BlockingPool.shared.run { try folder.lock() }
         defer { lock.release() }
         let members = try await BlockingPool.shared.run { try folder.readCluster(folder.members) }
         var removed: [String] = []
-        if let members { removed += try await reset(members) }
+        let pool = HostPool(connector)
+        let farewell = try await farewell(members, pool, skipsPlugins: skipsPlugins)
+        do {
+            try await farewell?.run(.preUninstall)
+            try await farewell?.run(.preCleanHost)
+            if let members { removed += try await reset(members) }
+            try await farewell?.runAfterReset()
+            await pool.close()
+        } catch {
+            await pool.close()
+            throw error
+        }
         removed += try await removeContainers(name, members)
         let hadFolder = try await BlockingPool.shared.run {
             let existed = folder.hasAnything
@@ -31,6 +43,19 @@ extension Engine {
                 remedy: "see what there is with: sealer clusters")
         }
         return removed + (hadFolder ? ["folder \(folder.path)"] : [])
+    }
+
+    /// What plugins do at the end of a cluster; nil when there are none.
+    private func farewell(
+        _ members: Cluster?, _ pool: HostPool, skipsPlugins: Bool
+    ) async throws -> Farewell? {
+        guard let members, !skipsPlugins else { return nil }
+        var farewell = Farewell(cluster: members, places: [], pool: pool, progress: progress)
+        guard farewell.hasAny([.preUninstall, .preCleanHost, .postCleanHost, .postUninstall]) else { return nil }
+        farewell.places = try await infra.places(of: members)
+        await pool.set(farewell.places)
+        await farewell.connect()
+        return farewell
     }
 
     /// Removes containers where the cluster has some, or where nothing is known of it.

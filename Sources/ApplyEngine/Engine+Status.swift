@@ -106,7 +106,7 @@ extension Engine {
 
     private static func node(_ place: HostPlace, _ observation: ClusterObservation?) -> ClusterStatus.Node {
         let seen = observation?.hosts.first { $0.host == place.name }
-        let status = observation?.kubernetes?.nodes.first { $0.name == seen?.facts.hostname }
+        let status = observation?.kubernetes?.nodes.first { $0.name == seen?.nodeName }
         let state: String =
             switch (seen, status) {
             case (nil, _): "not there"
@@ -114,7 +114,7 @@ extension Engine {
             case (_, let status?): status.isReady ? "Ready" : "not Ready: \(status.reason)"
             }
         return ClusterStatus.Node(
-            host: place.name, name: seen?.facts.hostname, roles: place.member.roles, address: place.address,
+            host: place.name, name: seen?.nodeName, roles: place.member.roles, address: place.address,
             state: state,
             version: status?.version)
     }

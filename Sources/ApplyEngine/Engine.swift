@@ -86,9 +86,9 @@ public struct Engine: Sendable {
         let networking = work.source.settings.podNetworking
         let reason = "\(missing.map(\.name).joined(separator: ", ")) \(missing.count == 1 ? "is" : "are") not there"
         guard missing.count < places.wanted.count else {
-            return try Planner.plan(
-                cluster: cluster.name, image: image,
-                .fresh(cluster, hosts: names, podNetworking: networking, reason: reason))
+            var fresh = ClusterDifference.fresh(cluster, hosts: names, podNetworking: networking, reason: reason)
+            try addPlugins(to: &fresh, work, places, nil, [])
+            return try Planner.plan(cluster: cluster.name, image: image, fresh)
         }
         let (blueprint, observation) = try await work.survey(places.wanted.filter { $0.transport != nil })
         try ClusterSupport.check(observation.kubernetes, settings: work.source.settings)
@@ -102,7 +102,28 @@ public struct Engine: Sendable {
                 // A container's node has its name.
                 registered: Set(observation.kubernetes?.nodes.map(\.name) ?? []))
         }
+        try addPlugins(to: &difference, work, places, observation, reached)
         return try Planner.plan(cluster: cluster.name, image: image, difference)
+    }
+
+    private func addPlugins(
+        to difference: inout ClusterDifference, _ work: ClusterWork, _ places: Places,
+        _ observation: ClusterObservation?, _ leaving: [HostObservation]
+    ) throws {
+        let rules = work.source.plugins
+        // What ran once must be settled even when no plugin is left.
+        var known: [String: PluginRules.Knowledge] = [:]
+        for place in places.wanted + places.leaving { known[place.name] = .init(member: place.member) }
+        let statuses = observation?.kubernetes?.nodes ?? []
+        let nodes = Dictionary(statuses.map { ($0.name, $0) }) { first, _ in first }
+        for host in (observation?.hosts ?? []) + leaving {
+            known[host.host]?.mark = host.mark
+            known[host.host]?.node = nodes[host.nodeName]
+        }
+        try rules.add(
+            to: &difference, known,
+            isFinished: observation?.kubernetes?.record?[ClusterBlueprint.RecordKey.image] != nil,
+            launch: try work.source.launchDigest())
     }
 
     /// Looks at hosts that leave; one that cannot be reached is only named.

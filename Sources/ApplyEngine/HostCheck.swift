@@ -17,8 +17,10 @@ struct HostCheck {
     func check(_ hosts: [HostObservation]) throws {
         let firstMaster = hosts.first { $0.member.isMaster }?.host
         let subjects = hosts.filter { $0.mark == nil }.map { host in
-            Checker.Subject(
-                host: host.host, facts: host.facts, isMaster: host.member.isMaster,
+            var facts = host.facts
+            facts.hostname = host.nodeName
+            return Checker.Subject(
+                host: host.host, facts: facts, isMaster: host.member.isMaster,
                 registryPort: host.member.isMaster || host.host == firstMaster ? settings.registry.port : nil)
         }
         // A layer is about three times its size when it is unpacked, and lies on the node packed too.
@@ -37,12 +39,12 @@ struct HostCheck {
 
     /// Names that a new host shares with a member; the checker sees only the new ones.
     private static func doubleNames(_ hosts: [HostObservation]) -> [String] {
-        let members = Dictionary(hosts.filter { $0.mark != nil }.map { ($0.facts.hostname, $0.host) }) { first, _ in
+        let members = Dictionary(hosts.filter { $0.mark != nil }.map { ($0.nodeName, $0.host) }) { first, _ in
             first
         }
         return hosts.filter { $0.mark == nil }.compactMap { host in
-            members[host.facts.hostname].map {
-                "\(host.host): its host name \(host.facts.hostname) is that of \($0) too"
+            members[host.nodeName].map {
+                "\(host.host): its host name \(host.nodeName) is that of \($0) too"
             }
         }
     }

@@ -37,6 +37,33 @@ public struct NodeMark: Sendable, Hashable, Codable {
     public var runtimeFiles: [String: FileState]
     /// How far the node is with being a member.
     public var membership: Membership
+    /// The name under which it is, or becomes, a member.
+    public var node: String?
+    /// The host name that it had before sealer gave it another.
+    public var formerHostname: String?
+    /// Whether plugins that follow its becoming a member are still to run; nil for no.
+    public var isArriving: Bool?
+    /// The plugins that ran, by name and phase; nil when none did since the host became settled.
+    public var plugins: [String: PluginNote]?
+
+    /// What a plugin's script was when it ran.
+    public struct PluginNote: Sendable, Hashable, Codable {
+        /// The digest of the script and of what it ran for.
+        public var digest: OCI.Digest
+        /// The hosts that it ran for, where it runs for hosts that come.
+        public var hosts: [String]?
+
+        /// Makes a note.
+        public init(digest: OCI.Digest, hosts: [String]? = nil) {
+            self.digest = digest
+            self.hosts = hosts
+        }
+
+        /// Whether what ran is all of what is wanted.
+        public func covers(_ wanted: PluginNote) -> Bool {
+            digest == wanted.digest && Set(wanted.hosts ?? []).isSubset(of: hosts ?? [])
+        }
+    }
 
     /// Makes the mark of a node that nothing was done to.
     public init(cluster: String, dataRoot: String? = nil) {

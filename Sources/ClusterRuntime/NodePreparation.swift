@@ -70,18 +70,32 @@ public struct NodePreparation: Sendable {
         )
     }
 
-    /// The environment of the rootfs' scripts, under the names that the field uses.
-    func environment(on node: ClusterNode, _ own: [String: String] = [:]) -> [String: String] {
-        settings.environment.merging(own) { $1 }.merging([
-            "RegistryDomain": settings.registry.domain,
-            "RegistryPort": String(settings.registry.port),
-            "RegistryURL": settings.registry.authority,
-            "HostIP": node.address,
-            "PodCIDR": settings.network.pods.map(\.description).joined(separator: ","),
-            "SvcCIDR": settings.network.services.map(\.description).joined(separator: ","),
+    /// The environment of the rootfs' scripts and of plugins, under the names that the field uses.
+    public func environment(on node: ClusterNode, _ own: [String: String] = [:]) -> [String: String] {
+        Self.environment(
+            settings.environment.merging(own) { $1 }, registry: settings.registry, network: settings.network,
+            rootfs: settings.rootfs, address: node.address)
+    }
+
+    /// The same, where only the Clusterfile is known.
+    ///
+    /// - Parameters:
+    ///   - values: what the Clusterfile gives.
+    ///   - rootfs: the folder of the rootfs on the node.
+    ///   - address: the node's.
+    public static func environment(
+        _ values: [String: String], registry: RegistryAddress, network: ClusterNetwork, rootfs: String, address: String
+    ) -> [String: String] {
+        values.merging([
+            "RegistryDomain": registry.domain,
+            "RegistryPort": String(registry.port),
+            "RegistryURL": registry.authority,
+            "HostIP": address,
+            "PodCIDR": network.pods.map(\.description).joined(separator: ","),
+            "SvcCIDR": network.services.map(\.description).joined(separator: ","),
             "ContainerRuntime": "containerd",
             // The rootfs is at DATA-ROOT/CLUSTER/rootfs.
-            "DataRoot": FilePath(settings.rootfs).removingLastComponent().removingLastComponent().string,
+            "DataRoot": FilePath(rootfs).removingLastComponent().removingLastComponent().string,
         ]) { _, ours in ours }
     }
 

@@ -91,6 +91,13 @@ extension ClusterChecker {
             let path = "plugins[\(index)]"
             checkDocumentName(plugin.name, path, &names)
             if plugin.phases.isEmpty { report("\(path).action", "a phase was expected, here stands none") }
+            for phase in plugin.phases where !plugin.kind.phases.contains(phase) {
+                let expected = plugin.kind.phases.map(\.rawValue).joined(separator: ", ")
+                report(
+                    "\(path).action",
+                    "a plugin of type \(plugin.kind.rawValue) has nothing to do at \(phase.rawValue), one of \(expected) was"
+                        + " expected")
+            }
             let seconds = Cluster.pluginSeconds
             if !seconds.contains(plugin.timeout) {
                 let expected = "\(seconds.lowerBound) to \(seconds.upperBound) seconds were expected"
@@ -120,14 +127,14 @@ extension ClusterChecker {
     }
 
     private mutating func checkScope(_ word: String, _ path: String, _ hosts: Set<IPAddress>, _ roles: Set<String>) {
-        if word == Plugin.firstMaster { return }
+        if word == Plugin.firstMaster || word == Plugin.everyHost { return }
         if let address = IPAddress(word) {
             if !hosts.contains(address) {
                 report(path, "no host of the cluster has the address \(address)", related: "spec.hosts")
             }
         } else if !roles.contains(word) {
             // Names enough for a hint.
-            let known = roles.sorted().prefix(40) + [Plugin.firstMaster]
+            let known = roles.sorted().prefix(40) + [Plugin.firstMaster, Plugin.everyHost]
             let hint = NearName.hint(for: word, of: Array(known))
             let isOrdinary = word == HostGroup.master || word == HostGroup.node
             // Plugins are carried from cluster to cluster: one for all hosts is right where there is no worker.

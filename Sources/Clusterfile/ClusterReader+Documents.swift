@@ -30,7 +30,11 @@ extension ClusterReader {
         let before = findings.errors
         let phases = readPhases(spec)
         if findings.errors > before { incomplete.insert("\(path).action") }
-        let scope = readScope(spec, "\(path).scope")
+        var scope = readScope(spec, "\(path).scope")
+        // Older releases ran these on every host where nothing was said.
+        if scope.isEmpty, kind == .shell, usesOlderName(spec), phases.contains(where: \.isOfCluster) {
+            scope = [Plugin.everyHost]
+        }
         let timeout = spec.number("timeout", &findings)
         let data = spec.text("data", &findings)
         // What was wrong with one field must not hide what is wrong with another.
@@ -75,6 +79,11 @@ extension ClusterReader {
             }
         }
         return phases
+    }
+
+    private func usesOlderName(_ spec: FieldReader) -> Bool {
+        let words = spec.value("action")?.string?.split(separator: "|").map(\.trimmed) ?? []
+        return words.contains { word in Plugin.Phase.olderNames.contains { $0.name == word } }
     }
 
     private mutating func readScope(_ spec: FieldReader, _ path: String) -> [String] {

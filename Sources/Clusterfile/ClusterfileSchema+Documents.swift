@@ -49,8 +49,9 @@ extension ClusterfileSchema {
                         example: "pre-init-host|post-join", since: "0.5", isRequired: true),
                     Field(
                         "scope", .text(),
-                        "The hosts: roles, addresses, ranges and master0 (the first master) with | between them.",
-                        standard: "every host", example: "master|192.168.0.7", since: "0.11", olderNames: ["on"]),
+                        "The hosts: roles, addresses, ranges, master0 (the first master) and all, with | between them.",
+                        standard: "the first master at phases of the cluster, every host at phases of hosts",
+                        example: "master|192.168.0.7", since: "0.11", olderNames: ["on"]),
                     Field(
                         "data", .text(),
                         "The script, or for other types lines of an address and KEY=VALUE,… (LABEL), KEY=VALUE:EFFECT,…"

@@ -3,30 +3,41 @@ extension Plugin {
     public enum Phase: String, Hashable, Sendable, CaseIterable {
         /// Before anything of a cluster is made.
         case preInstall = "pre-install"
-        /// On each host, before anything of ours runs there.
+        /// Before hosts are added to a cluster.
+        case preScaleUp = "pre-scaleup"
+        /// On each host that is to become a member, before anything is installed there.
         case preInitHost = "pre-init-host"
-        /// On each host, when it is a node of the cluster.
-        case postInitHost = "post-init-host"
-        /// On each host that joins, before it does.
+        /// On each host that joins a cluster, before it does.
         case preJoin = "pre-join"
         /// On each host that joined.
         case postJoin = "post-join"
+        /// On each host that became a member.
+        case postInitHost = "post-init-host"
         /// Before the applications are launched.
         case preLaunch = "pre-launch"
         /// After a cluster was made.
         case postInstall = "post-install"
-        /// Before hosts are added to a cluster.
-        case preScaleUp = "pre-scaleup"
         /// After hosts were added to a cluster.
         case postScaleUp = "post-scaleup"
+        /// Before a cluster is deleted.
+        case preUninstall = "pre-uninstall"
         /// On each host that leaves, before it does.
         case preCleanHost = "pre-clean-host"
         /// On each host that left.
         case postCleanHost = "post-clean-host"
-        /// Before a cluster is deleted.
-        case preUninstall = "pre-uninstall"
         /// After a cluster was deleted.
         case postUninstall = "post-uninstall"
+
+        /// Whether it comes once for the cluster; the others come once for each host.
+        public var isOfCluster: Bool {
+            switch self {
+            case .preInstall, .preLaunch, .postInstall, .preScaleUp, .postScaleUp, .preUninstall, .postUninstall: true
+            case .preInitHost, .postInitHost, .preJoin, .postJoin, .preCleanHost, .postCleanHost: false
+            }
+        }
+
+        /// Its place among the phases as they come.
+        public var place: Int { Self.allCases.firstIndex(of: self) ?? 0 }
 
         /// Names of sealer 0.5 to 0.8 for the phases above.
         static let olderNames: [(name: String, phase: Phase)] = [

@@ -10,6 +10,17 @@ public struct Plugin: Hashable, Sendable {
         case taint = "TAINT"
         /// Sets host names.
         case hostname = "HOSTNAME"
+
+        /// The phases at which there is something for it to do.
+        public var phases: [Phase] {
+            switch self {
+            case .shell: Phase.allCases
+            // There is a node in Kubernetes then.
+            case .label, .taint: [.postInitHost, .postJoin, .preLaunch, .postInstall, .postScaleUp]
+            // A node never changes its name.
+            case .hostname: [.preInstall, .preInitHost, .preJoin, .preScaleUp]
+            }
+        }
     }
 
     /// The document's name.
@@ -18,7 +29,8 @@ public struct Plugin: Hashable, Sendable {
     public var kind: Kind
     /// When it does it.
     public var phases: [Phase]
-    /// Roles, addresses or `master0`; empty for every host.
+    /// Roles, addresses, `master0` or `all`; empty for the first master at phases of the cluster, for every host at phases of
+    /// hosts.
     public var scope: [String]
     /// The script of a `shell`, lines of `ADDRESS WHAT` for the others.
     public var data: String
@@ -27,6 +39,8 @@ public struct Plugin: Hashable, Sendable {
 
     /// The most time where nobody names one, in seconds.
     public static let defaultTimeout = 600
+    /// Stands in a scope for every host.
+    public static let everyHost = "all"
     /// Stands in a scope for the first master.
     public static let firstMaster = "master0"
 

@@ -1,4 +1,7 @@
 import ClusterRuntime
+import Clusterfile
+import FoundationEssentials
+import ImageStore
 import OCI
 import Report
 import Synchronization
@@ -24,6 +27,10 @@ final class SimulatedFleet: StepPerformer {
         var isReady = false
         var isLabelled = false
         var wantsLabel = false
+        var isArriving = false
+        var notes: [String: NodeMark.PluginNote]?
+        /// How often plugins ran since they were due last, by name and phase.
+        var runs: [String: Int] = [:]
     }
 
     struct World {
@@ -43,6 +50,7 @@ final class SimulatedFleet: StepPerformer {
         var laneUse = 0
         var effects: [String] = []
         var launches: [Int] = []
+        var plugins: [Plugin] = []
     }
 
     /// What goes wrong with a step.
@@ -55,7 +63,9 @@ final class SimulatedFleet: StepPerformer {
     /// How many of a thousand steps go wrong.
     private let faults: Int
 
-    init(masters: Int, nodes: Int, isContainer: Bool, faults: Int, seed: UInt64) {
+    init(
+        masters: Int, nodes: Int, isContainer: Bool, faults: Int, plugins: [Plugin] = [], seed: UInt64
+    ) {
         var hosts: [String: Host] = [:]
         var wanted: [String] = []
         for (prefix, count, isMaster) in [("m", masters, true), ("n", nodes, false)] {
@@ -68,7 +78,7 @@ final class SimulatedFleet: StepPerformer {
                 wanted.append(name)
             }
         }
-        state = Mutex(World(hosts: hosts, wanted: wanted))
+        state = Mutex(World(hosts: hosts, wanted: wanted, plugins: plugins))
         generator = Mutex(SeededGenerator(seed: seed))
         self.faults = faults
     }
@@ -78,15 +88,15 @@ final class SimulatedFleet: StepPerformer {
 
     // MARK: - What is observed
 
-    func difference() -> ClusterDifference {
-        state.withLock { world in
+    func difference() throws -> ClusterDifference {
+        try state.withLock { world in
             let through =
                 world.isInitialised
                 ? world.wanted.first { world.hosts[$0]?.isMaster == true && world.hosts[$0]?.membership == .complete }
                 : nil
             let first = through ?? world.wanted.first { world.hosts[$0]?.isMaster == true } ?? ""
             let missing = world.wanted.filter { world.hosts[$0]?.isThere == false }
-            return ClusterDifference(
+            var difference = ClusterDifference(
                 provision: missing.isEmpty ? nil : "\(missing.count) are not there",
                 hosts: world.wanted.compactMap { name in
                     world.hosts[name].map { Self.difference(name, $0, world, isFirst: name == first) }
@@ -102,8 +112,25 @@ final class SimulatedFleet: StepPerformer {
                         !world.wanted.contains(name) && !world.nodes.contains(name) && world.hosts[name]?.names == true
                     }.sorted().map { LeavingNode(host: $0, node: $0, isMaster: false, isRegistered: false) }
             )
+            let known = world.hosts.map { name, host in
+                var mark = NodeMark(cluster: "demo")
+                mark.isArriving = host.isArriving ? true : nil
+                mark.plugins = host.notes
+                return (name, PluginRules.Knowledge(member: Self.member(host), mark: mark))
+            }
+            try PluginRules(world.plugins).add(
+                to: &difference, Dictionary(uniqueKeysWithValues: known), isFinished: world.recorded != nil,
+                launch: Self.launchDigest(world.image))
+            return difference
         }
     }
+
+    private static func member(_ host: Host) -> ClusterMember {
+        ClusterMember(
+            provider: .baremetal, address: nil, index: 0, roles: [host.isMaster ? HostGroup.master : HostGroup.node])
+    }
+
+    private static func launchDigest(_ image: Int) -> Digest { ContentHasher.digest(of: Data("launch \(image)".utf8)) }
 
     private static func difference(_ name: String, _ host: Host, _ world: World, isFirst: Bool) -> NodeDifference {
         var membership = host.membership
@@ -203,8 +230,9 @@ final class SimulatedFleet: StepPerformer {
             need(!world.isInitialised, "there is a cluster already")
             needReady(host, world, need)
             need(host.hasImage && host.aspects.contains(.registry), "its registry does not run")
-            host.membership = .begun
+            begin(&host, world)
             if !isHalf {
+                arrive(name, &host, &world)
                 world.isInitialised = true
                 world.nodes.insert(name)
                 world.etcd.insert(name)
@@ -214,8 +242,9 @@ final class SimulatedFleet: StepPerformer {
             need(world.isInitialised, "there is no cluster")
             need(!world.nodes.contains(name), "it is a member already")
             needReady(host, world, need)
-            host.membership = .begun
+            begin(&host, world)
             if !isHalf {
+                arrive(name, &host, &world)
                 world.nodes.insert(name)
                 if host.isMaster {
                     world.etcd.insert(name)
@@ -223,6 +252,15 @@ final class SimulatedFleet: StepPerformer {
                 }
                 (host.membership, host.isReady) = (.complete, true)
             }
+        case .plugin(let plugin, let phase):
+            if !isHalf { run(plugin, Plugin.Phase(rawValue: phase), name, &host, &world) }
+        case .settle:
+            need(host.membership == .complete, "it is no member")
+            for plugin in world.plugins where host.isArriving && plugin.phases.contains(.postInitHost) {
+                let runs = host.runs["\(plugin.name)/post-init-host", default: 0]
+                need(runs == 1, "\(plugin.name) ran \(runs) times after it became a member")
+            }
+            if !isHalf { (host.isArriving, host.notes) = (false, nil) }
         case .label:
             need(world.nodes.contains(name), "it is no member")
             if !isHalf { host.isLabelled = true }
@@ -232,6 +270,61 @@ final class SimulatedFleet: StepPerformer {
         default: return actOnCluster(step, &world, isHalf: isHalf)
         }
         world.hosts[name] = host
+    }
+
+    private static func begin(_ host: inout Host, _ world: World) {
+        host.membership = .begun
+        host.isArriving = !world.plugins.isEmpty
+    }
+
+    private static func arrive(_ name: String, _ host: inout Host, _ world: inout World) {
+        for plugin in world.plugins where plugin.phases.contains(.preInitHost) {
+            let key = "\(plugin.name)/pre-init-host"
+            if host.runs[key] != 1 {
+                world.violations.append(
+                    "\(name): \(key) ran \(host.runs[key, default: 0]) times before it became a member")
+            }
+            host.runs[key] = 0
+        }
+        for plugin in world.plugins { host.runs["\(plugin.name)/post-init-host"] = 0 }
+    }
+
+    private static func run(
+        _ name: String, _ phase: Plugin.Phase?, _ hostName: String, _ host: inout Host, _ world: inout World
+    ) {
+        guard let phase, let plugin = world.plugins.first(where: { $0.name == name }) else {
+            return world.violations.append("nothing is known of the plugin \(name)")
+        }
+        func need(_ condition: Bool, _ what: String) {
+            if !condition {
+                world.violations.append("\(name) ran at \(phase.rawValue) on \(hostName) although \(what)")
+            }
+        }
+        let isMember = world.nodes.contains(hostName)
+        switch phase {
+        case .preInstall: need(!world.isInitialised, "there is a cluster")
+        case .preInitHost, .preJoin: need(!isMember, "it is a member")
+        case .postJoin, .postInitHost: need(isMember, "it is no member")
+        case .preLaunch: need(world.launched != world.image, "all is launched")
+        case .postInstall: need(world.launched == world.image, "nothing is launched")
+        default: break
+        }
+        let key = "\(name)/\(phase.rawValue)"
+        host.runs[key, default: 0] += 1
+        let arriving = world.wanted.filter { name in
+            world.hosts[name].map { $0.membership != .complete || $0.isArriving } ?? false
+        }
+        do {
+            host.notes = try (host.notes ?? [:]).merging([
+                key: PluginRules(world.plugins).note(
+                    of: plugin, at: phase,
+                    .init(
+                        isInitialised: true, isInstalling: false, arriving: arriving,
+                        launch: launchDigest(world.image)))
+            ]) { $1 }
+        } catch {
+            world.violations.append("no note of \(name): \(error)")
+        }
     }
 
     private static func needReady(_ host: Host, _ world: World, _ need: (Bool, String) -> Void) {

@@ -1,4 +1,5 @@
 import ClusterRuntime
+import Clusterfile
 import FoundationEssentials
 import OCI
 import Report
@@ -17,8 +18,14 @@ struct SimulatedFleetTests {
         return Array(0..<(environment["SEALER_FLEET_LIVES"].flatMap(UInt64.init) ?? 1000))
     }
 
+    private static let plugins: [Plugin] = [
+        Plugin(name: "all", kind: .shell, phases: Plugin.Phase.allCases, data: "true"),
+        Plugin(name: "hosts", kind: .shell, phases: [.preInitHost, .postInitHost], scope: ["all"], data: "true"),
+        Plugin(name: "nodes", kind: .shell, phases: [.postJoin, .postScaleUp], scope: ["node"], data: "true"),
+    ]
+
     private func plan(_ fleet: SimulatedFleet) throws -> Plan {
-        try Planner.plan(cluster: "demo", image: ContentDigest.sample, fleet.difference())
+        try Planner.plan(cluster: "demo", image: ContentDigest.sample, try fleet.difference())
     }
 
     /// Applies until all is well, as somebody would who runs the command again after each failure.
@@ -53,7 +60,7 @@ struct SimulatedFleetTests {
             let fleet = SimulatedFleet(
                 masters: [1, 1, 3, 5].randomElement(using: &dice) ?? 1, nodes: Int.random(in: 0...6, using: &dice),
                 isContainer: Bool.random(using: &dice), faults: [0, 30, 150].randomElement(using: &dice) ?? 0,
-                seed: seed)
+                plugins: Bool.random(using: &dice) ? Self.plugins : [], seed: seed)
             let concurrency = Int.random(in: 1...16, using: &dice)
             try await converge(fleet, seed: seed, concurrency: concurrency)
             for _ in 0..<Int.random(in: 1...3, using: &dice) {

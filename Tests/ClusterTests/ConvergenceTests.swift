@@ -20,7 +20,7 @@ extension ClusterTests {
         var steps: [Step]
     }
 
-    private func plannedSteps(_ machine: Machine, _ arguments: [String], _ environment: [String: String]) async throws
+    func plannedSteps(_ machine: Machine, _ arguments: [String], _ environment: [String: String]) async throws
         -> [String]
     {
         let output = try await machine.check(

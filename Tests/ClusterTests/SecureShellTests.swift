@@ -6,7 +6,7 @@ import Testing
 /// Machines of the user's, reached as users would: sshd, an ordinary user, sudo, host keys that are checked.
 extension ClusterTests {
     /// Hosts with sshd and a user who may use sudo, made out of node containers that are no cluster's yet.
-    private func makeHosts(_ machine: Machine, name: String, key: FilePath, _ environment: [String: String])
+    func makeHosts(_ machine: Machine, name: String, key: FilePath, _ environment: [String: String])
         async throws
         -> [(container: String, address: String)]
     {
@@ -42,7 +42,7 @@ extension ClusterTests {
     }
 
     /// What a host has besides what changes by itself: files, units, mounts, network devices, routes, rules, users.
-    private func traces(_ machine: Machine, _ container: String) async throws -> Set<String> {
+    func traces(_ machine: Machine, _ container: String) async throws -> Set<String> {
         let text = try await machine.check([
             "docker", "exec", container, "bash", "-c",
             """

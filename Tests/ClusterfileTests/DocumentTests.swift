@@ -95,6 +95,18 @@ struct DocumentTests {
         #expect(Plugin.Phase(named: "upgrade") == nil)
     }
 
+    @Test("where nothing is said, an older name of a cluster's phase means every host, a newer one the first master")
+    func olderScope() throws {
+        func scope(_ spec: String) throws -> [String]? {
+            try Cluster.parse(plugin(spec), file: "Clusterfile").cluster.plugins.first?.scope
+        }
+        #expect(try scope("{type: SHELL, action: PostInstall, data: a}") == [Plugin.everyHost])
+        #expect(try scope("{type: SHELL, action: post-install, data: a}") == [])
+        #expect(try scope("{type: SHELL, action: PreInit, data: a}") == [])
+        #expect(try scope("{type: SHELL, action: PostInstall, scope: node, data: a}") == ["node"])
+        #expect(try scope("{type: LABEL, action: PreGuest, data: 192.168.0.2 a=b}") == [])
+    }
+
     @Test("what LABEL, TAINT and HOSTNAME say of hosts")
     func assignments() throws {
         let (first, second) = (IPAddress(v4: 0xc0a8_0002), IPAddress(v4: 0xc0a8_0003))
@@ -167,7 +179,7 @@ struct DocumentTests {
         ),
         Case(
             "{type: SHELL, action: whenever, data: a}",
-            "12:25: unknown phase \"whenever\", one of pre-install, pre-init-host, post-init-host, pre-join, post-join, pre-launch, post-install, pre-scaleup, post-scaleup, pre-clean-host, post-clean-host, pre-uninstall, post-uninstall was expected"
+            "12:25: unknown phase \"whenever\", one of pre-install, pre-scaleup, pre-init-host, pre-join, post-join, post-init-host, pre-launch, post-install, post-scaleup, pre-uninstall, pre-clean-host, post-clean-host, post-uninstall was expected"
         ),
         Case("{type: SHELL, action: upgrade-host, data: a}", "12:25: the phase upgrade-host is not supported yet"),
         Case("{type: SHELL, action: pre-install, data: ''}", "12:44: there is nothing to do in data"),
@@ -177,7 +189,7 @@ struct DocumentTests {
         ),
         Case(
             "{type: SHELL, action: pre-install, data: a, scope: masters}",
-            "12:54: no host has the role \"masters\", one of db, master, node, master0 or an address was expected, did you mean master?"
+            "12:54: no host has the role \"masters\", one of db, master, node, master0, all or an address was expected, did you mean master?"
         ),
         Case(
             "{type: SHELL, action: pre-install, data: a, scope: 192.168.0.9}",
@@ -209,6 +221,14 @@ struct DocumentTests {
             "18:6: \"x\" is not an address, ADDRESS KEY=VALUE,KEY=VALUE was expected",
             "19:19: 2 words stand behind the address, ADDRESS KEY=VALUE,KEY=VALUE was expected",
             "20:21: 2 words stand behind the address, ADDRESS KEY=VALUE,KEY=VALUE was expected"
+        ),
+        Case(
+            "{type: LABEL, action: pre-join|post-join, data: \"192.168.0.2 a=b\"}",
+            "12:25: a plugin of type LABEL has nothing to do at pre-join, one of post-init-host, post-join, pre-launch, post-install, post-scaleup was expected"
+        ),
+        Case(
+            "{type: HOSTNAME, action: PreGuest, data: \"192.168.0.2 a\"}",
+            "12:28: a plugin of type HOSTNAME has nothing to do at pre-launch, one of pre-install, pre-init-host, pre-join, pre-scaleup was expected"
         ),
         Case(
             "{type: LABEL, action: PreGuest, data: \"192.168.0.2 a\"}",

@@ -57,7 +57,8 @@ final class ClusterWork: StepPerformer {
 
     /// Looks at hosts and cluster, checks the hosts, and keeps what was seen for the steps.
     func survey(_ places: [HostPlace]) async throws -> (ClusterBlueprint, ClusterObservation) {
-        let seen = try await observer.observe(places)
+        var seen = try await observer.observe(places)
+        for index in seen.hosts.indices { seen.hosts[index].wantedName = try source.wantedName(of: seen.hosts[index]) }
         try HostCheck(image: source.image, settings: source.settings, progress: progress).check(seen.hosts)
         let blueprint = try source.blueprint(for: seen.hosts, kubernetes: seen.kubernetes)
         let observation = try await observer.complete(seen, for: blueprint)
@@ -136,8 +137,7 @@ final class ClusterWork: StepPerformer {
         case .removeEtcdMember(let node):
             try await runtime.removeEtcdMember(node, through: try await first(), step: handle)
         case .removeNode(let node): try await runtime.removeNode(node, through: try await first())
-        case .plugin(let name):
-            throw Failure(.software, "the plan has a step for the plugin \(name), which this sealer cannot run yet")
+        case .plugin(let name, let phase): try await runPlugin(name, phase, step, handle)
         case .reset: try await reset(step, handle)
         default: try await act(step, on: try node(step.host, blueprint), handle)
         }
@@ -178,6 +178,12 @@ final class ClusterWork: StepPerformer {
         case .cleanKubernetes: try await clean(node, handle)
         case .initialise: try await initialise(node, handle)
         case .joinMaster, .joinNode: try await join(node, handle)
+        case .setHostname(let name): try await rename(host, to: name)
+        case .settle:
+            try await marks.change(host) { mark in
+                mark.isArriving = nil
+                mark.plugins = nil
+            }
         case .label:
             try await runtime.label(node.name, labels: node.labels, taints: node.taints, through: try await first())
         default: throw Failure(.software, "step \(step.id) is not one of a host's", at: node.host)
@@ -242,7 +248,12 @@ final class ClusterWork: StepPerformer {
                 try await aspect.bring(to: newcomer.host)
             }
         }
-        try await marks.change(newcomer.host) { $0.membership = .begun }
+        let (name, isAwaited) = (node.name, source.plugins.hasScripts)
+        try await marks.change(newcomer.host) { mark in
+            mark.membership = .begun
+            mark.node = name
+            if isAwaited { mark.isArriving = true }
+        }
         if node.isMaster {
             let certificates = try runtime.certificates(
                 of: newcomer, under: source.identity.authorities, years: source.cluster.certificates.leafYears)
@@ -307,14 +318,14 @@ final class ClusterWork: StepPerformer {
 
     // MARK: - Looking things up
 
-    private func blueprint() throws -> ClusterBlueprint {
+    func blueprint() throws -> ClusterBlueprint {
         guard let blueprint = scene.withLock({ $0.blueprint }) else {
             throw Failure(.software, "a step began before anything was looked at", at: source.cluster.name)
         }
         return blueprint
     }
 
-    private func node(_ host: String?, _ blueprint: ClusterBlueprint) throws -> NodeBlueprint {
+    func node(_ host: String?, _ blueprint: ClusterBlueprint) throws -> NodeBlueprint {
         guard let node = blueprint.nodes.first(where: { $0.host == host }) else {
             throw Failure(.software, "the plan names a host that the blueprint does not have", at: host)
         }
@@ -322,15 +333,32 @@ final class ClusterWork: StepPerformer {
     }
 
     private func clusterNode(_ node: NodeBlueprint) async throws -> ClusterNode {
-        guard let seen = scene.withLock({ $0.hosts[node.host] }) else {
-            throw Failure(.software, "nothing is known of the host", at: node.host)
-        }
-        return ClusterNode(
-            host: try await pool.connection(node.host).host, facts: seen.facts, role: node.isMaster ? .master : .node,
-            address: node.address, podNetwork: node.podNetwork)
+        var found = try await observedNode(node.host)
+        found.podNetwork = node.podNetwork
+        return found
     }
 
-    private func first() async throws -> ClusterNode {
+    /// A host as it was seen, whether it shall be a member or leaves.
+    func observedNode(_ name: String) async throws -> ClusterNode {
+        let seen = try seen(name)
+        var facts = seen.facts
+        facts.hostname = seen.nodeName
+        return ClusterNode(
+            host: try await pool.connection(name).host, facts: facts, role: seen.member.isMaster ? .master : .node,
+            address: seen.address)
+    }
+
+    /// The environment that the Clusterfile gives scripts on a host besides the whole cluster's.
+    func environment(of name: String) throws -> [String: String] { try seen(name).member.environment }
+
+    private func seen(_ name: String) throws -> HostObservation {
+        guard let seen = scene.withLock({ $0.hosts[name] }) else {
+            throw Failure(.software, "nothing is known of the host", at: name)
+        }
+        return seen
+    }
+
+    func first() async throws -> ClusterNode {
         let name = scene.withLock { $0.first }
         return try await clusterNode(try node(name, try blueprint()))
     }

@@ -31,6 +31,20 @@ struct HostReset {
         return result.outputText.split(separator: "\n").map(String.init)
     }
 
+    /// Gives a host a name, at once and for every later boot, and looks whether it has it.
+    static func setHostname(_ name: String, on host: any Host) async throws {
+        // In place: in a container the file is a mount of its own. The kernel is told as systemd's own program would.
+        try await host.check(
+            .script(
+                "tee /etc/hostname <<<\"$NODE_NAME\" >/dev/null; tee /proc/sys/kernel/hostname <<<\"$NODE_NAME\" >/dev/null",
+                environment: ["NODE_NAME": name]),
+            purpose: "giving the host the name \(name)", limit: .seconds(20))
+        let now = try await host.facts().hostname
+        guard now == name else {
+            throw Failure(.integrity, "the host was given the name \(name), and is \(now) still", at: host.name)
+        }
+    }
+
     /// Does it, and looks whether it is gone.
     ///
     /// - Throws: `Failure` that names what is left.
@@ -64,6 +78,7 @@ struct HostReset {
                 RemoteCommand(["tee", "/etc/hosts"], input: Data(text.utf8)), purpose: "writing /etc/hosts",
                 limit: .seconds(20))
         }
+        if let name = mark?.formerHostname { try await Self.setHostname(name, on: host) }
         for folder in Self.folders { try await host.delete(folder) }
         let shared = (mark?.newFolders ?? []).filter(Self.sharedFolders.contains)
         if !shared.isEmpty {

@@ -14,6 +14,8 @@ public struct HostObservation: Sendable, Hashable {
     public var executable: String
     /// What it is and has.
     public var facts: HostFacts
+    /// The name under which it is, or becomes, a member; nil for its host name.
+    public var wantedName: String?
     /// What sealer wrote down on it; nil when nothing was ever done to it.
     public var mark: NodeMark?
     /// The text of its /etc/hosts.
@@ -26,6 +28,11 @@ public struct HostObservation: Sendable, Hashable {
     public var missingRootfsBlobs = 0
     /// How many blobs of the whole image its store lacks.
     public var missingImageBlobs = 0
+}
+
+extension HostObservation {
+    /// The name of its node.
+    public var nodeName: String { wantedName ?? facts.hostname }
 }
 
 /// What was seen of the cluster itself.

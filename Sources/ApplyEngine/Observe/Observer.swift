@@ -60,7 +60,7 @@ struct Observer: Sendable {
         let hostsFile = try await host.readFile("/etc/hosts", limit: 1 << 20) ?? Data()
         var seen = HostObservation(
             host: place.name, member: place.member, address: place.address ?? facts.addresses.first ?? "",
-            executable: connection.executable, facts: facts, mark: mark,
+            executable: connection.executable, facts: facts, wantedName: mark?.node, mark: mark,
             hostsFile: String(decoding: hostsFile, as: UTF8.self))
         if let mark, mark.cluster != cluster {
             throw Failure(

@@ -55,6 +55,12 @@ extension ClusterBlueprint {
         var difference = NodeDifference(host: node.host, isMaster: node.isMaster, membership: membership)
         let isGuest = node.isMaster && !isFirst && membership != .complete
         let names = isGuest ? node.names(through: through) : node.names
+        if seen.facts.hostname != node.name {
+            difference.rename = .init(
+                name: node.name,
+                reason: "its name is \(seen.facts.hostname), "
+                    + (node.namedBy.map { "the plugin \($0) says another" } ?? "it is a member as \(node.name)"))
+        }
         if HostsFile.text(seen.hostsFile, with: names) != seen.hostsFile {
             difference.names = "/etc/hosts has other names"
         }
@@ -116,8 +122,8 @@ extension ClusterBlueprint {
         let registered = (kubernetes?.nodes ?? []).filter { !wanted.contains($0.name) }
         let known = leaving.map { host in
             LeavingNode(
-                host: host.host, node: host.facts.hostname, isMaster: host.member.isMaster,
-                isRegistered: registered.contains { $0.name == host.facts.hostname })
+                host: host.host, node: host.nodeName, isMaster: host.member.isMaster,
+                isRegistered: registered.contains { $0.name == host.nodeName })
         }
         let names = Set(known.map(\.node))
         // A node that was never given to sealer is nobody's to remove.

@@ -28,6 +28,8 @@ public struct ClusterBlueprint: Sendable {
     public var nodes: [NodeBlueprint]
     /// The digest of all that launching depends on.
     public var launch: Digest
+    /// What plugins are due where.
+    var plugins: PluginRules { PluginRules(cluster.plugins) }
 
     /// What the cluster shall know of itself.
     public var record: [String: String] {
@@ -66,6 +68,10 @@ public struct NodeBlueprint: Sendable, Hashable {
     public var aliases: [HostsFile.Entry]
     /// The names of API server and registry.
     public var serviceNames: [String]
+    /// What the Clusterfile says of the host.
+    public var member: ClusterMember
+    /// The plugin that gives it its name; nil when none does.
+    public var namedBy: String?
 
     /// The names as long as it uses the API server and the registry of another master.
     public func names(through address: String) -> [HostsFile.Entry] {
@@ -88,6 +94,28 @@ struct BlueprintSource: Sendable {
     var settings: ClusterSettings
     /// What the cluster's trust hangs on.
     var identity: ClusterIdentity
+
+    /// What plugins are due where.
+    var plugins: PluginRules { PluginRules(cluster.plugins) }
+
+    /// The name under which a host shall be a member, where it is not simply its host name: a plugin's, else the one it became a
+    /// member by.
+    ///
+    /// - Throws: `Failure` of kind `conflict` when a member would change its name.
+    func wantedName(of host: HostObservation) throws -> String? {
+        guard let assigned = try NodeAssignments(plugins.plugins, for: host.member).hostname else {
+            return host.mark?.node
+        }
+        let present = host.mark?.node ?? host.facts.hostname
+        guard host.mark?.membership != .complete || present == assigned.name else {
+            throw Failure(
+                .conflict,
+                "the plugin \(assigned.plugin) names the host \(assigned.name), and it is a member as \(present): "
+                    + "a node cannot change its name",
+                at: host.host, remedy: "take it out of the cluster first (sealer scale-down), then add it again")
+        }
+        return assigned.name
+    }
 
     /// The folder above the store on the nodes.
     static let nodeRoot = "/var/lib/sealer"
@@ -119,7 +147,7 @@ struct BlueprintSource: Sendable {
         let parts =
             settings.podNetworking == .bridge
             ? try PodNetworkPlan(
-                network: settings.network, nodes: hosts.map { ($0.facts.hostname, $0.address) }, present: present)
+                network: settings.network, nodes: hosts.map { ($0.nodeName, $0.address) }, present: present)
             : nil
         let masters = hosts.filter(\.member.isMaster)
         return ClusterBlueprint(
@@ -130,7 +158,7 @@ struct BlueprintSource: Sendable {
     private func node(_ host: HostObservation, masters: [HostObservation], parts: PodNetworkPlan?) throws
         -> NodeBlueprint
     {
-        let name = host.facts.hostname
+        let name = host.nodeName
         let preparation = NodePreparation(settings)
         let isMaster = host.member.isMaster
         var aspects = [preparation.registryAccess(authority: identity.registry.authority)]
@@ -156,17 +184,22 @@ struct BlueprintSource: Sendable {
         if let parts { aspects.append(try parts.aspect(of: name)) }
         let environment = settings.environment.merging(host.member.environment) { $1 }
         let serviceNames = [ClusterNames.apiServer, settings.registry.domain]
-        let aliases = cluster.hostAliases.map { HostsFile.Entry(address: $0.address.description, names: $0.names) }
+        let assigned = try NodeAssignments(plugins.plugins, for: host.member)
+        var aliases = cluster.hostAliases.map { HostsFile.Entry(address: $0.address.description, names: $0.names) }
+        // Programs look their own host's name up.
+        if assigned.hostname != nil { aliases.append(HostsFile.Entry(address: host.address, names: [name])) }
         // A master has both itself, a worker its own way to all masters.
         let address = isMaster ? host.address : "127.0.0.1"
         let names = [HostsFile.Entry(address: address, names: serviceNames)] + aliases
         if host.facts.isContainer { aspects.append(HostsFile.keeping(names)) }
         return NodeBlueprint(
             host: host.host, name: name, address: host.address, isMaster: isMaster,
-            runtime: try runtimeDigest(environment), aspects: aspects, labels: labels(host),
-            taints: host.member.taints.map(\.description).sorted(), podNetwork: parts?.part(of: name),
+            runtime: try runtimeDigest(environment), aspects: aspects,
+            labels: labels(host).filter { !assigned.hasLabel($0.key) },
+            taints: host.member.taints.filter { !assigned.speaks(of: $0) }.map(\.description).sorted(),
+            podNetwork: parts?.part(of: name),
             environment: environment, names: names,
-            aliases: aliases, serviceNames: serviceNames)
+            aliases: aliases, serviceNames: serviceNames, member: host.member, namedBy: assigned.hostname?.plugin)
     }
 
     /// Roles besides master become labels, as the field's tools write them.

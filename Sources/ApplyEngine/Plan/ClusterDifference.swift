@@ -44,6 +44,8 @@ public struct NodeDifference: Sendable, Hashable {
     public var isMaster: Bool
     /// How far it is with being a member.
     public var membership: NodeMark.Membership
+    /// The host name that it must be given, and why.
+    public var rename: Rename?
     /// Why the names that it knows must be written.
     public var names: String?
     /// Why an aspect must be brought about.
@@ -60,6 +62,18 @@ public struct NodeDifference: Sendable, Hashable {
     public var label: String?
     /// Why it is not ready although it is a member.
     public var unready: String?
+    /// The plugins that are due on it, in the order in which those of a phase run.
+    public var plugins: [DuePlugin] = []
+    /// Why it must be noted that all is done that follows its becoming a member.
+    public var settles: String?
+
+    /// A host name to be given.
+    public struct Rename: Sendable, Hashable {
+        /// The name.
+        public var name: String
+        /// Why.
+        public var reason: String
+    }
 
     /// Makes a difference, without any to begin with.
     public init(host: String, isMaster: Bool, membership: NodeMark.Membership = .complete) {
@@ -80,6 +94,8 @@ public struct LeavingNode: Sendable, Hashable {
     public var isMaster: Bool
     /// Whether the node is still there in Kubernetes.
     public var isRegistered: Bool
+    /// The plugins that are due on it.
+    public var plugins: [DuePlugin] = []
 
     /// Makes one.
     public init(host: String?, node: String, isMaster: Bool, isRegistered: Bool) {

@@ -117,6 +117,10 @@ public enum StepAction: Sendable, Hashable, Codable {
     case removeNode(node: String)
     /// Takes all that sealer brought off the host.
     case reset
-    /// Runs a plugin of the Clusterfile.
-    case plugin(String)
+    /// Gives the host a name.
+    case setHostname(String)
+    /// Does what a plugin of the Clusterfile says at a phase.
+    case plugin(String, phase: String)
+    /// Notes on the host that all is done that follows its becoming a member.
+    case settle
 }

@@ -1,4 +1,5 @@
 import ClusterRuntime
+import Clusterfile
 import OCI
 
 /// Makes a plan out of what a cluster lacks. Values in, values out: the same difference gives the same plan.
@@ -13,6 +14,8 @@ public struct Planner: Sendable {
     private let difference: ClusterDifference
     private var steps: [PlanStep] = []
     private var names: Set<PlanStep.ID> = []
+    /// The steps of plugins, by phase and host.
+    private var pluginSteps: [Plugin.Phase: [String: [PlanStep.ID]]] = [:]
 
     /// Makes the plan.
     public static func plan(cluster: String, image: Digest, _ difference: ClusterDifference) throws -> Plan {
@@ -34,9 +37,12 @@ public struct Planner: Sendable {
         for host in difference.hosts { addPreparation(host) }
         for host in difference.hosts where host.host == difference.first { addSending(host) }
         for host in difference.hosts where host.host != difference.first { addFetching(host) }
+        for host in difference.hosts { addPlugins(.preInstall, on: host, .install, after: prepared(host)) }
+        for host in difference.hosts { addPlugins(.preScaleUp, on: host, .install, after: prepared(host)) }
         for host in difference.hosts { addInstallation(host) }
         for host in difference.hosts { addMembership(host) }
         for host in difference.hosts { addLabels(host) }
+        for host in difference.hosts { addArrival(host) }
         for node in difference.leaving { addLeaving(node) }
         addClosing()
     }
@@ -66,6 +72,11 @@ public struct Planner: Sendable {
     // MARK: - Before Kubernetes
 
     private mutating func addPreparation(_ host: NodeDifference) {
+        if let rename = host.rename {
+            step(
+                "hostname/\(host.host)", .prepare, .setHostname(rename.name), on: host.host,
+                "give the host the name \(rename.name)", rename.reason, limit: 60)
+        }
         configure(.registryAccess, host, .prepare)
         configure(.balancer, host, .prepare)
         if let reason = host.names {
@@ -119,7 +130,9 @@ public struct Planner: Sendable {
     }
 
     private mutating func addInstallation(_ host: NodeDifference) {
-        var before = ["unpack", "names", "registry-access"].map { "\($0)/\(host.host)" }
+        let first = pluginSteps(.preInstall) + pluginSteps(.preScaleUp)
+        var before = prepared(host) + first
+        before += addPlugins(.preInitHost, on: host, .install, after: before)
         if host.membership == .begun {
             step(
                 "clean/\(host.host)", .install, .cleanKubernetes, on: host.host,
@@ -141,9 +154,10 @@ public struct Planner: Sendable {
     // MARK: - Members
 
     private mutating func addMembership(_ host: NodeDifference) {
-        let ready = ["runtime", "authorities", "pod-network", "registry", "balancer", "clean"].map {
-            "\($0)/\(host.host)"
-        }
+        var ready =
+            ["runtime", "authorities", "pod-network", "registry", "balancer", "clean"].map { "\($0)/\(host.host)" }
+            + prepared(host) + pluginSteps(.preInitHost, on: host.host)
+        ready += addPlugins(.preJoin, on: host, .install, after: ready)
         let isFirst = host.host == difference.first
         guard host.membership != .complete else { return }
         if isFirst, !difference.isInitialised {
@@ -168,16 +182,24 @@ public struct Planner: Sendable {
             after: ["init", "join/\(host.host)"], limit: 120)
     }
 
+    /// What plugins do on a host that became a member.
+    private mutating func addArrival(_ host: NodeDifference) {
+        let member = ["init", "join/\(host.host)"]
+        let joined = addPlugins(.postJoin, on: host, .configure, after: member)
+        addPlugins(.postInitHost, on: host, .configure, after: member + joined)
+    }
+
     private mutating func addLeaving(_ node: LeavingNode) {
         let reason = "the Clusterfile does not name it any more"
         let name = node.host ?? node.node
         // Whoever comes is there before others go.
         let joins = difference.hosts.map { "join/\($0.host)" }
+        let farewell = node.host.map { addPlugins(.preCleanHost, of: node.plugins, on: $0, .leave, after: joins) } ?? []
         if node.isRegistered {
             step(
                 "drain/\(name)", .leave, .drain(node: node.node), on: difference.first,
                 "move the pods of \(node.node) elsewhere",
-                reason, isDestructive: true, after: joins, lane: Self.drainLane, limit: 720)
+                reason, isDestructive: true, after: joins + farewell, lane: Self.drainLane, limit: 720)
             if node.isMaster {
                 step(
                     "etcd/\(name)", .leave, .removeEtcdMember(node: node.node), on: difference.first,
@@ -192,7 +214,8 @@ public struct Planner: Sendable {
         if let host = node.host {
             step(
                 "reset/\(host)", .clean, .reset, on: host, "take off the host all that sealer brought", reason,
-                isDestructive: true, after: ["remove/\(name)"], limit: 900)
+                isDestructive: true, after: ["remove/\(name)"] + farewell, limit: 900)
+            addPlugins(.postCleanHost, of: node.plugins, on: host, .clean, after: ["reset/\(host)"])
         }
     }
 
@@ -217,6 +240,10 @@ public struct Planner: Sendable {
                 "ready", .verify, .waitForNodes, "wait until every node is Ready", waitReason, after: after, limit: 330)
         }
         func launch(_ planner: inout Planner, after: [PlanStep.ID]) {
+            var after = after
+            for host in planner.difference.hosts {
+                after += planner.addPlugins(.preLaunch, on: host, .launch, after: after)
+            }
             guard let reason = planner.difference.launch else { return }
             planner.step(
                 "launch", .launch, .launch, on: planner.difference.first, "launch the applications", reason,
@@ -236,12 +263,79 @@ public struct Planner: Sendable {
                 "pods", .verify, .waitForPods, "wait until every pod is ready", "see that all is well",
                 after: ["launch", "ready"], limit: 630)
         }
+        let whole = ["ready", "launch", "pods"] + members
+        for host in difference.hosts { addPlugins(.postInstall, on: host, .verify, after: whole) }
+        for host in difference.hosts {
+            addPlugins(.postScaleUp, on: host, .verify, after: whole + pluginSteps(.postInstall, on: host.host))
+        }
+        addSettling(after: whole)
         if let reason = difference.record {
             let all = steps.map(\.id)
             step(
                 "record", .verify, .record, on: difference.first, "note in the cluster what it was made of", reason,
                 after: all, limit: 60)
         }
+    }
+
+    /// Notes on hosts that all is done that follows their becoming members: what would run again otherwise.
+    private mutating func addSettling(after whole: [PlanStep.ID]) {
+        let closing = pluginSteps(.preLaunch) + pluginSteps(.postInstall) + pluginSteps(.postScaleUp)
+        for host in difference.hosts {
+            guard let reason = host.settles else { continue }
+            let own = pluginSteps(.postJoin, on: host.host) + pluginSteps(.postInitHost, on: host.host)
+            step(
+                "settle/\(host.host)", .verify, .settle, on: host.host, "note that the host has all that belongs to it",
+                reason, after: whole + closing + own, limit: 60)
+        }
+    }
+
+    // MARK: - Plugins
+
+    /// What a host must have before anything of the image's runs on it.
+    private func prepared(_ host: NodeDifference) -> [PlanStep.ID] {
+        ["hostname", "unpack", "configuration", "names", "registry-access"].map { "\($0)/\(host.host)" }
+    }
+
+    /// Adds the plugins that are due on a host at a phase, one after the other.
+    @discardableResult
+    private mutating func addPlugins(
+        _ phase: Plugin.Phase, on host: NodeDifference, _ part: PlanPhase, after: [PlanStep.ID]
+    ) -> [PlanStep.ID] {
+        addPlugins(phase, of: host.plugins, on: host.host, part, after: after)
+    }
+
+    @discardableResult
+    private mutating func addPlugins(
+        _ phase: Plugin.Phase, of plugins: [DuePlugin], on host: String, _ part: PlanPhase, after: [PlanStep.ID]
+    ) -> [PlanStep.ID] {
+        var after = after
+        var added: [PlanStep.ID] = []
+        for plugin in plugins where plugin.phase == phase {
+            let id = Self.id(plugin.name, phase, on: host)
+            step(
+                id, part, .plugin(plugin.name, phase: phase.rawValue), on: host,
+                "\(phase.rawValue): plugin \(plugin.name)", plugin.reason, after: after,
+                // The script has its own limit; besides it there is a note to be written.
+                limit: plugin.timeout + 60)
+            after.append(id)
+            added.append(id)
+        }
+        if !added.isEmpty { pluginSteps[phase, default: [:]][host] = added }
+        return added
+    }
+
+    private static func id(_ plugin: String, _ phase: Plugin.Phase, on host: String) -> PlanStep.ID {
+        "plugin/\(plugin)/\(phase.rawValue)/\(host)"
+    }
+
+    /// The steps that plugins of a phase have on one host.
+    private func pluginSteps(_ phase: Plugin.Phase, on host: String) -> [PlanStep.ID] {
+        pluginSteps[phase]?[host] ?? []
+    }
+
+    /// The steps that plugins of a phase have on all hosts.
+    private func pluginSteps(_ phase: Plugin.Phase) -> [PlanStep.ID] {
+        (pluginSteps[phase] ?? [:]).sorted { $0.key < $1.key }.flatMap(\.value)
     }
 }
 

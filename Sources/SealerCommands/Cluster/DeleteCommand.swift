@@ -19,6 +19,9 @@ struct DeleteCommand: ContextCommand {
     @Option(help: ArgumentHelp("The cluster's name.", valueName: "name"))
     var name: String
 
+    @Flag(help: "Leave out the plugins of the Clusterfile that run before and after hosts leave.")
+    var skipPlugins = false
+
     @OptionGroup var hostKeyOptions: HostKeyOptions
     @OptionGroup var rootOptions: RootOptions
     @OptionGroup var progressOptions: ProgressOptions
@@ -28,7 +31,7 @@ struct DeleteCommand: ContextCommand {
         let removed = try await context.withProgress(progressOptions.progress) { progress in
             try await ClusterEngine.make(
                 context: context, root: rootOptions.root, progress: progress, hostKeys: hostKeyOptions
-            ).delete(name)
+            ).delete(name, skipsPlugins: skipPlugins)
         }
         for thing in removed { context.write("removed \(thing)") }
     }

@@ -1,0 +1,79 @@
+import ClusterRuntime
+import Clusterfile
+import FoundationEssentials
+import LinuxSystem
+import Remote
+import Report
+import SystemPackage
+
+/// What plugins and host names need.
+extension ClusterWork {
+    func runPlugin(_ name: String, _ phaseName: String, _ step: PlanStep, _ handle: Step) async throws {
+        guard
+            let plugin = source.plugins.plugins.first(where: { $0.name == name }),
+            let phase = Plugin.Phase(rawValue: phaseName), let hostName = step.host
+        else {
+            throw Failure(.software, "the plan has a step for a plugin that the Clusterfile does not have", at: name)
+        }
+        guard plugin.kind == .shell else { return try await assign(plugin, on: hostName) }
+        let node = try await observedNode(hostName)
+        let isGone = phase == .postCleanHost
+        if !isGone { try await marks.claim(node.host) }
+        let rootfs = source.settings.rootfs
+        // On a host that was reset there is none.
+        let folder = isGone ? nil : rootfs
+        var environment = NodePreparation(source.settings).environment(on: node, try environment(of: hostName))
+        environment["PATH"] = "\(rootfs)/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        if node.role == .master { environment["KUBECONFIG"] = "/etc/kubernetes/admin.conf" }
+        let file = self.folder.output(of: step.id)
+        try await PluginScript(plugin: plugin, phase: phase, environment: environment, folder: folder)
+            .run(on: node.host, step: handle) { output in
+                try await BlockingPool.shared.run {
+                    try Folder.make(file.removingLastComponent(), permissions: FilePermissions(rawValue: 0o700))
+                    try AtomicFile.write(output, to: file, permissions: .ownerReadWrite)
+                }
+            }
+        guard !isGone else { return }
+        let note = try source.plugins.note(of: plugin, at: phase, try await situation())
+        let key = PluginRules.key(plugin, phase)
+        try await marks.change(node.host) { $0.plugins = ($0.plugins ?? [:]).merging([key: note]) { $1 } }
+    }
+
+    /// Sets and takes away what a `LABEL` or `TAINT` plugin says of a node.
+    private func assign(_ plugin: Plugin, on hostName: String) async throws {
+        let node = try node(hostName, try blueprint())
+        let changes = try NodeAssignments(source.plugins.plugins, for: node.member).changes
+        guard let change = changes.first(where: { $0.plugin == plugin }) else { return }
+        let master = try await first()
+        guard let status = try await runtime.nodes(through: master).first(where: { $0.name == node.name }) else {
+            throw Failure(.conflict, "the cluster has no node \(node.name)", at: hostName)
+        }
+        // kubectl takes a taint away whose name has a dash behind it, and complains where there is none.
+        let removed = change.excess(in: status).compactMap { NodeAssignments.Change.parts(of: $0) }
+            .map { "\($0.key):\($0.effect)-" }
+        try await runtime.label(
+            node.name, labels: change.labels, taints: change.taints.map(\.description) + removed, through: master)
+    }
+
+    /// How far the cluster is, by the marks of its hosts.
+    private func situation() async throws -> PluginRules.Situation {
+        let blueprint = try blueprint()
+        var arriving: [String] = []
+        for node in blueprint.nodes {
+            let mark = await marks.mark(of: node.host)
+            if mark?.membership != .complete || mark?.isArriving == true { arriving.append(node.host) }
+        }
+        return .init(isInitialised: true, isInstalling: false, arriving: arriving, launch: blueprint.launch)
+    }
+
+    // MARK: - Host names
+
+    /// Gives the host a name, at once and for every later boot.
+    func rename(_ host: any Host, to name: String) async throws {
+        let before = try await host.facts().hostname
+        try await marks.change(host) { mark in
+            if mark.formerHostname == nil { mark.formerHostname = before }
+        }
+        try await HostReset.setHostname(name, on: host)
+    }
+}

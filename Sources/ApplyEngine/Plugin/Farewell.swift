@@ -1,0 +1,106 @@
+import ClusterRuntime
+import Clusterfile
+import FoundationEssentials
+import Infra
+import LinuxSystem
+import OCI
+import Remote
+import Report
+import SystemPackage
+
+/// Runs the plugins of a cluster that is deleted whole.
+struct Farewell: Sendable {
+    let cluster: Cluster
+    var places: [HostPlace]
+    let pool: HostPool
+    let progress: any ProgressSink
+
+    private var rootfs: String { "\(cluster.dataRoot)/\(cluster.name)/rootfs" }
+    private var first: String? { places.first { $0.member.isMaster }?.name }
+
+    /// Whether there is anything to run at phases.
+    func hasAny(_ phases: [Plugin.Phase]) -> Bool {
+        cluster.plugins.contains { $0.kind == .shell && $0.phases.contains(where: phases.contains) }
+    }
+
+    /// Connects hosts on which something runs after they were taken back: a connection that is made then would bring the agent again.
+    /// A host that cannot be reached is named when it is to be taken back.
+    func connect() async {
+        guard hasAny([.postCleanHost, .postUninstall]) else { return }
+        await withTaskGroup(of: Void.self) { group in
+            for place in places where place.transport != nil && place.member.provider != .container {
+                group.addTask {
+                    do { _ = try await pool.connection(place.name) } catch {
+                        progress.send(.warning("\(place.name): \(Failure.words(of: error))"))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Runs what is due at a phase: on all hosts at once, on each one plugin after the other.
+    ///
+    /// - Throws: `Failure` that names each host on which a plugin failed, and what to do.
+    func run(_ phase: Plugin.Phase) async throws {
+        guard hasAny([phase]) else { return }
+        let rules = PluginRules(cluster.plugins)
+        var failures: [any Error] = []
+        await withTaskGroup(of: (any Error)?.self) { group in
+            for place in places where place.transport != nil {
+                group.addTask {
+                    do {
+                        let due = try rules.dueOnLeaving(
+                            place.member, done: [:], phases: [phase], reason: "the cluster is deleted",
+                            isFirst: place.name == first)
+                        for plugin in rules.plugins where due.contains(where: { $0.name == plugin.name }) {
+                            try await run(plugin, phase, place)
+                        }
+                        return nil
+                    } catch {
+                        return error
+                    }
+                }
+            }
+            for await failure in group { if let failure { failures.append(failure) } }
+        }
+        try Task.checkCancellation()
+        guard failures.isEmpty else {
+            throw Failure(
+                (failures.first as? Failure)?.kind ?? .software,
+                "plugins of the phase \(phase.rawValue) failed on \(failures.count) hosts", at: cluster.name,
+                remedy: "mend that, then run it again; or delete the cluster without them: "
+                    + "sealer delete --skip-plugins --name \(cluster.name)",
+                causes: failures)
+        }
+    }
+
+    /// Runs what is due on hosts that were taken back. Nothing is left of containers to run anything in.
+    func runAfterReset() async throws {
+        var rest = self
+        rest.places = places.filter { $0.member.provider != .container }
+        try await rest.run(.postCleanHost)
+        try await rest.run(.postUninstall)
+    }
+
+    private func run(_ plugin: Plugin, _ phase: Plugin.Phase, _ place: HostPlace) async throws {
+        let host = try await pool.connection(place.name).host
+        // What was taken off already has no rootfs.
+        let hasRootfs = try await host.run(
+            RemoteCommand(["test", "-d", rootfs]), limit: .seconds(20), output: { _ in })
+        let isAfter = phase == .postCleanHost || phase == .postUninstall
+        guard hasRootfs.status == 0 || isAfter else { return }
+        var environment = NodePreparation.environment(
+            cluster.environment.merging(place.member.environment) { $1 },
+            registry: RegistryAddress(domain: cluster.registry.domain, port: cluster.registry.port),
+            network: cluster.network, rootfs: rootfs, address: place.address ?? "")
+        environment["PATH"] = "\(rootfs)/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        if place.member.isMaster { environment["KUBECONFIG"] = "/etc/kubernetes/admin.conf" }
+        let (name, values) = (place.name, environment)
+        try await progress.step("\(phase.rawValue): plugin \(plugin.name)", host: name) { step in
+            // The cluster's folder is deleted in the end: what is printed is shown, and in the failure.
+            try await PluginScript(
+                plugin: plugin, phase: phase, environment: values, folder: hasRootfs.status == 0 ? rootfs : nil
+            ).run(on: host, step: step) { _ in }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+import ClusterRuntime
+import Clusterfile
+import OCI
+
+extension PluginRules {
+    /// What must be known of hosts to say what is due on them, by host.
+    struct Knowledge {
+        var member: ClusterMember
+        var mark: NodeMark?
+        var node: NodeStatus?
+    }
+
+    /// Whether there are scripts, which must be noted.
+    var hasScripts: Bool { plugins.contains { $0.kind == .shell } }
+
+    /// Adds what plugins have to do to what a cluster lacks.
+    ///
+    /// - Parameters:
+    ///   - isFinished: whether an earlier command brought the cluster to its end.
+    ///   - launch: what the launch depends on.
+    func add(
+        to difference: inout ClusterDifference, _ known: [String: Knowledge], isFinished: Bool, launch: Digest
+    ) throws {
+        let arriving = difference.hosts.filter {
+            $0.membership != .complete || known[$0.host]?.mark?.isArriving == true
+        }.map(\.host)
+        let situation = Situation(
+            isInitialised: difference.isInitialised, isInstalling: !isFinished, arriving: arriving,
+            launch: difference.launch == nil ? nil : launch)
+        let isArriving = Set(arriving)
+        for index in difference.hosts.indices {
+            let host = difference.hosts[index]
+            guard let about = known[host.host] else { continue }
+            let subject = Subject(
+                host: host.host, member: about.member, isFirst: host.host == difference.first,
+                isMember: host.membership == .complete, isArriving: isArriving.contains(host.host),
+                done: about.mark?.plugins ?? [:], node: about.node)
+            let due = try self.due(on: subject, situation)
+            difference.hosts[index].plugins = due
+            let scripts = Set(plugins.filter { $0.kind == .shell }.map(\.name))
+            if about.mark?.isArriving == true || about.mark?.plugins != nil {
+                difference.hosts[index].settles = "an earlier command did not come to that"
+            } else if due.contains(where: { scripts.contains($0.name) }) {
+                difference.hosts[index].settles = "plugins run on it"
+            } else if hasScripts, host.membership != .complete {
+                difference.hosts[index].settles = "it becomes a member"
+            }
+        }
+        for index in difference.leaving.indices {
+            guard let host = difference.leaving[index].host, let about = known[host] else { continue }
+            difference.leaving[index].plugins = try dueOnLeaving(
+                about.member, done: about.mark?.plugins ?? [:],
+                // Nothing is left of a container to run anything in.
+                phases: about.member.provider == .container ? [.preCleanHost] : [.preCleanHost, .postCleanHost],
+                reason: "it leaves the cluster")
+        }
+    }
+}
