@@ -90,7 +90,7 @@ let package = Package(
             name: "AskPassProgram", dependencies: ["Remote"], path: "Tests/AskPassProgram", swiftSettings: settings),
     ]
         // Values.
-        + room("Report", [])
+        + room("Report", [], testDependencies: [systemPackage])
         + room("OCI", ["Report"])
         + room("YAML", ["CYAML", "Report"])
         + room("Kubefile", ["Report"])

@@ -1,3 +1,5 @@
+import Report
+
 extension InstructionArguments {
     /// `CMD`: the text as it stands, or a JSON array whose words are quoted for the shell.
     func command() throws(Mistake) -> Content {
@@ -8,7 +10,7 @@ extension InstructionArguments {
             guard !items.isEmpty else {
                 throw Mistake(position: first, message: "the list is empty: a command was expected")
             }
-            return .command(items.map { Self.shellQuoted($0.text) }.joined(separator: " "))
+            return .command(items.map { shellQuoted($0.text) }.joined(separator: " "))
         } catch {
             // `[ -f x ] && …` is the shell's test command; `["…` can only be a list.
             let isList = text.hasPrefix("[\"") || text.dropFirst().allSatisfy { " \t]".contains($0) }
@@ -72,13 +74,5 @@ extension InstructionArguments {
             mistakes.append(Mistake(position: source.position, message: message))
         }
         return .app(name: name, sources: Array(words.dropFirst()))
-    }
-
-    /// A word that the shell reads back as it was.
-    static func shellQuoted(_ word: String) -> String {
-        let isPlain =
-            !word.isEmpty
-            && word.unicodeScalars.allSatisfy { isNameScalar($0) || "-./:@%+,".unicodeScalars.contains($0) }
-        return isPlain ? word : "'" + word.replacing("'", with: "'\\''") + "'"
     }
 }

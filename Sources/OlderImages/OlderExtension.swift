@@ -101,10 +101,10 @@ struct OlderExtension: Decodable, Sendable {
             var commands = application.cmds ?? []
             if commands.isEmpty, kind != .helm {
                 // The files in their order, where the image tells one; format 1 alone would take all, by name.
-                commands = files.map { (kind == .kube ? "kubectl apply --filename " : "bash ") + Self.quoted($0) }
+                commands = files.map { (kind == .kube ? "kubectl apply --filename " : "bash ") + shellQuoted($0) }
             }
             // Those releases ran an application's commands in its folder.
-            if !commands.isEmpty { commands.insert("cd \(Self.quoted(path))", at: 0) }
+            if !commands.isEmpty { commands.insert("cd \(shellQuoted(path))", at: 0) }
             return .init(
                 name: application.name, type: kind, path: path, env: application.env ?? [:], commands: commands)
         }
@@ -118,9 +118,5 @@ struct OlderExtension: Decodable, Sendable {
 
     private static func isName(_ name: String) -> Bool {
         !name.isEmpty && name != "." && name != ".." && !name.contains("/") && !name.contains("\0")
-    }
-
-    private static func quoted(_ text: String) -> String {
-        "'\(text.replacing("'", with: #"'\''"#))'"
     }
 }

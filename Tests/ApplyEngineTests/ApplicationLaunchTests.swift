@@ -23,9 +23,9 @@ struct ApplicationLaunchTests {
         #expect(
             commands.map { $0.command.arguments.last } == [
                 #"kubectl patch x -p '{"a":1,"b":2}'"#,
-                "helm upgrade --install 'shop' 'application/apps/shop'",
-                "kubectl apply --recursive --filename 'application/apps/base'",
-                "cd 'application/apps/it'\\''s'\nfor script in *.sh; do bash \"$script\"; done",
+                "helm upgrade --install shop application/apps/shop",
+                "kubectl apply --recursive --filename application/apps/base",
+                "cd 'application/apps/it'\"'\"'s'\nfor script in *.sh; do bash \"$script\"; done",
             ])
         for command in commands {
             #expect(command.command.workingDirectory == "/r")

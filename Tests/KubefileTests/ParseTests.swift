@@ -84,7 +84,7 @@ struct ParseTests {
             CMDS [ "kubectl apply -f x,y" , "echo \"$HOSTNAME\"" ]
             """#
         let read = try contents(text)
-        #expect(read[1] == .command(#"echo 'a b' 'it'\''s' '$HOME' '' 'é😀"# + "\t" + #"\' 'x=1,y/z'"#))
+        #expect(read[1] == .command(#"echo 'a b' 'it'"'"'s' '$HOME' '' 'é😀"# + "\t" + #"\' 'x=1,y/z'"#))
         #expect(read[2] == .commands(["kubectl apply -f x,y", #"echo "$HOSTNAME""#]))
     }
 

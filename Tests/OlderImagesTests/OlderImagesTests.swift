@@ -91,8 +91,8 @@ struct OlderImagesTests {
         #expect(image.sealer.apps.map(\.name) == ["mysql", "setup", "own"])
         #expect(image.sealer.apps[0].commands.isEmpty)
         #expect(image.sealer.apps[0].env == ["size": "10Gi"])
-        #expect(image.sealer.apps[1].commands == ["cd 'application/apps/setup'", "bash 'b.sh'", "bash 'a.sh'"])
-        #expect(image.sealer.apps[2].commands == ["cd 'application/apps/own'", "kubectl create -f x.yaml"])
+        #expect(image.sealer.apps[1].commands == ["cd application/apps/setup", "bash b.sh", "bash a.sh"])
+        #expect(image.sealer.apps[2].commands == ["cd application/apps/own", "kubectl create -f x.yaml"])
 
         // Once more: the same digest. And what was converted passes as it is.
         #expect(try await OlderImages(store).adopt(older, named: "old:1") == adopted)

@@ -65,16 +65,12 @@ struct ApplicationLaunch {
     /// What starts an application that brings no commands of its own. Repeating it does no harm.
     private func script(of app: ClusterImageConfig.App) -> String {
         guard app.commands.isEmpty else { return app.commands.joined(separator: "\n") }
-        let path = Self.quoted(app.path)
+        let path = shellQuoted(app.path)
         return switch app.type {
-        case .helm: "helm upgrade --install \(Self.quoted(app.name)) \(path)"
+        case .helm: "helm upgrade --install \(shellQuoted(app.name)) \(path)"
         case .kube: "kubectl apply --recursive --filename \(path)"
         case .shell: "cd \(path)\nfor script in *.sh; do bash \"$script\"; done"
         }
-    }
-
-    static func quoted(_ text: String) -> String {
-        "'\(text.replacing("'", with: #"'\''"#))'"
     }
 
     /// Runs the commands.

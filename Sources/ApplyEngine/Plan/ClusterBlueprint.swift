@@ -28,8 +28,6 @@ public struct ClusterBlueprint: Sendable {
     public var nodes: [NodeBlueprint]
     /// The digest of all that launching depends on.
     public var launch: Digest
-    /// What plugins are due where.
-    var plugins: PluginRules { PluginRules(cluster.plugins) }
 
     /// What the cluster shall know of itself.
     public var record: [String: String] {

@@ -1,11 +1,9 @@
 import FoundationEssentials
-import LinuxSystem
-import Report
 import SystemPackage
 import TestSupport
 import Testing
 
-@testable import Remote
+@testable import Report
 
 @Suite struct ShellQuotingTests {
     /// What a shell makes of a command line that prints its words.
