@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The yardstick: a two-node cluster by plain docker, the rootfs's scripts and bare kubeadm, with each stage's time.
-# usage: run-bare-kubeadm.sh [--keep] [--tuned] [JSON-FILE]
+# The yardstick: a cluster by plain docker, the rootfs's scripts and bare kubeadm, with each stage's time.
+# usage: run-bare-kubeadm.sh [--keep] [--tuned] [--masters=N] [--nodes=N] [JSON-FILE]
 #   --keep   leaves the nodes running
 #   --tuned  what sealer does: pod ranges and network before the nodes join, and a join that does not wait in vain
 set -euo pipefail
@@ -10,17 +10,25 @@ source "$(dirname "${BASH_SOURCE[0]}")/node-containers.sh"
 
 keep=false
 tuned=false
+master_count=1
+worker_count=1
 json_file="$testbed_cache/bare-kubeadm.json"
 for argument in "$@"; do
     case "$argument" in
         --keep) keep=true ;;
         --tuned) tuned=true ;;
+        --masters=[1-9]) master_count="${argument#*=}" ;;
+        --nodes=[0-9]) worker_count="${argument#*=}" ;;
         -*) die "unknown option $argument" ;;
         *) json_file="$argument" ;;
     esac
 done
-master=sealer-bare-master
-worker=sealer-bare-worker
+masters=()
+workers=()
+for ((number = 0; number < master_count; number++)); do masters+=("sealer-bare-master-$number"); done
+for ((number = 0; number < worker_count; number++)); do workers+=("sealer-bare-worker-$number"); done
+nodes=("${masters[@]}" "${workers[@]}")
+master="${masters[0]}"
 network=sealer-bare
 rootfs=/var/lib/sealer-bare/rootfs
 socket=/run/containerd/containerd.sock
@@ -37,7 +45,7 @@ new_work_folder
 finish() {
     local status=$?
     if $keep; then
-        say "kept $master and $worker"
+        say "kept ${nodes[*]}"
     else
         remove_nodes || true
     fi
@@ -63,22 +71,24 @@ stage() {
     printf '%-18s %6s\n' "$name" "$seconds"
 }
 
-# on_both COMMAND…: runs a function with each node's name, at the same time; fails when one does.
-on_both() {
-    local first second failed=0
-    "$@" "$master" &
-    first=$!
-    "$@" "$worker" &
-    second=$!
-    wait "$first" || failed=1
-    wait "$second" || failed=1
+# on_all COMMAND…: runs a function with each node's name, at the same time; fails when one does.
+on_all() { at_once "${nodes[*]}" "$@"; }
+
+# at_once "NODE…" COMMAND…: the same for some nodes.
+at_once() {
+    local node failed=0 running=() process
+    for node in $1; do
+        "${@:2}" "$node" &
+        running+=($!)
+    done
+    for process in "${running[@]}"; do wait "$process" || failed=1; done
     return "$failed"
 }
 
 create_nodes() {
     timeout 60 docker network create --internal --label "$testbed_label" "$network" >/dev/null
-    create_node "$master" "$network"
-    create_node "$worker" "$network"
+    local node
+    for node in "${nodes[@]}"; do create_node "$node" "$network"; done
 }
 
 copy_rootfs() {
@@ -173,7 +183,28 @@ kubeadm_join() {
     ca_hash="$(in_node "$master" cat /etc/kubernetes/pki/ca.crt | openssl x509 -pubkey -noout |
         openssl pkey -pubin -outform DER | sha256sum | cut -d' ' -f1)"
     if $tuned; then wait_until 60 "the signature of the bootstrap token" is_signed; fi
-    in_node "$worker" sh -c 'cat >/etc/kubernetes/kubeadm.yaml' <<CONFIG
+    local node
+    # etcd takes one member at a time; workers may come together.
+    for node in "${masters[@]:1}"; do join_node "$node" "$ca_hash" master; done
+    at_once "${workers[*]}" join_worker "$ca_hash"
+}
+
+join_worker() { join_node "$2" "$1" worker; }
+
+# The authorities come to a further master as kubeadm's own documentation has it: copied by hand.
+copy_authorities() {
+    local files=(ca.crt ca.key sa.key sa.pub front-proxy-ca.crt front-proxy-ca.key etcd/ca.crt etcd/ca.key)
+    in_node "$1" mkdir -p /etc/kubernetes/pki
+    in_node "$master" tar -C /etc/kubernetes/pki -cf - "${files[@]}" | in_node "$1" tar -xf - -C /etc/kubernetes/pki
+}
+
+join_node() {
+    local node="$1" ca_hash="$2" control_plane=""
+    if [[ "$3" == master ]]; then
+        copy_authorities "$node"
+        control_plane="controlPlane: {localAPIEndpoint: {advertiseAddress: $(node_address "$node"), bindPort: 6443}}"
+    fi
+    in_node "$node" sh -c 'cat >/etc/kubernetes/kubeadm.yaml' <<CONFIG
 apiVersion: kubeadm.k8s.io/v1beta2
 kind: JoinConfiguration
 discovery:
@@ -183,25 +214,26 @@ discovery:
     caCertHashes:
       - sha256:$ca_hash
 nodeRegistration:
-  name: $worker
+  name: $node
   criSocket: unix://$socket
   kubeletExtraArgs:
-    node-ip: $(node_address "$worker")
+    node-ip: $(node_address "$node")
+$control_plane
 CONFIG
-    in_node "$worker" kubeadm join --config /etc/kubernetes/kubeadm.yaml --skip-phases=preflight
+    in_node "$node" kubeadm join --config /etc/kubernetes/kubeadm.yaml --skip-phases=preflight
 }
-
-peer_of() { if [[ "$1" == "$master" ]]; then echo "$worker"; else echo "$master"; fi; }
 
 # The range of a node's pods: ours, or the one that the controller manager gave it.
 pod_range() {
     if ! $tuned; then
         kubectl get node "$1" -o 'jsonpath={.spec.podCIDR}'
-    elif [[ "$1" == "$master" ]]; then
-        echo 10.244.0.0/24
     else
-        echo 10.244.1.0/24
+        echo "10.244.$(index_of "$1").0/24"
     fi
+}
+index_of() {
+    local index
+    for index in "${!nodes[@]}"; do [[ "${nodes[index]}" != "$1" ]] || echo "$index"; done
 }
 has_pod_range() { [[ -n "$(pod_range "$1")" ]]; }
 
@@ -216,19 +248,23 @@ tunnel_address() {
 # lets nothing pass but the nodes' own addresses.
 connect_pods() {
     local node="$1" peer range peer_range
-    peer="$(peer_of "$node")"
     wait_until 60 "the pod range of $node" has_pod_range "$node"
-    wait_until 60 "the pod range of $peer" has_pod_range "$peer"
     range="$(pod_range "$node")"
-    peer_range="$(pod_range "$peer")"
     in_node "$node" sh -eu <<COMMANDS
 ip link add pod-vxlan address $(tunnel_address "$node") type vxlan id 4096 dstport 8472 local $(node_address "$node") nolearning
 ip link set pod-vxlan mtu 1450 up
 ip address add ${range%/*}/32 dev pod-vxlan
+COMMANDS
+    for peer in "${nodes[@]}"; do
+        [[ "$peer" != "$node" ]] || continue
+        wait_until 60 "the pod range of $peer" has_pod_range "$peer"
+        peer_range="$(pod_range "$peer")"
+        in_node "$node" sh -eu <<COMMANDS
 ip neigh replace ${peer_range%/*} lladdr $(tunnel_address "$peer") dev pod-vxlan nud permanent
 bridge fdb replace $(tunnel_address "$peer") dev pod-vxlan dst $(node_address "$peer")
 ip route replace $peer_range via ${peer_range%/*} dev pod-vxlan onlink
 COMMANDS
+    done
     in_node "$node" sh -c 'mkdir -p /etc/cni/net.d && cat >/etc/cni/net.d/10-bridge.conflist' <<CONFIG
 {
   "cniVersion": "0.4.0",
@@ -256,7 +292,7 @@ CONFIG
 # is the last of it); otherwise with its next report, up to 10 s later.
 note_pod_ranges() {
     local node
-    for node in "$master" "$worker"; do
+    for node in "${nodes[@]}"; do
         wait_until 60 "kubelet of $node" kubectl get csinode "$node"
         kubectl patch node "$node" -p "{\"spec\": {\"podCIDR\": \"$(pod_range "$node")\", \"podCIDRs\": [\"$(pod_range "$node")\"]}}"
     done
@@ -279,20 +315,20 @@ both_answer() {
 
 ask_hello() {
     local node
-    for node in "$master" "$worker"; do
+    for node in "${nodes[@]}"; do
         wait_until 60 "both pods to answer through $node" both_answer "$(node_address "$node")"
     done
 }
 
 stage fetch-images fetch_images
 stage create-nodes create_nodes
-stage copy-rootfs on_both copy_rootfs
-stage run-scripts on_both run_scripts
-stage import-images on_both import_images
-if $tuned; then stage pod-network on_both connect_pods; fi
+stage copy-rootfs on_all copy_rootfs
+stage run-scripts on_all run_scripts
+stage import-images on_all import_images
+if $tuned; then stage pod-network on_all connect_pods; fi
 stage kubeadm-init kubeadm_init
 stage kubeadm-join kubeadm_join
-if $tuned; then stage pod-ranges note_pod_ranges; else stage pod-network on_both connect_pods; fi
+if $tuned; then stage pod-ranges note_pod_ranges; else stage pod-network on_all connect_pods; fi
 stage nodes-ready await_ready
 stage hello-ready run_hello
 stage hello-answers ask_hello

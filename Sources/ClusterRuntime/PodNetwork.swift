@@ -9,6 +9,7 @@ import SystemPackage
 struct PodNetwork {
     static let unit = PodNetworkPlan.unit
     private static let script: FilePath = "/etc/sealer/pod-network.sh"
+    private static let tableFile: FilePath = "/etc/sealer/pod-network.nodes"
     private static let configurationFile: FilePath = "/etc/cni/net.d/10-sealer-bridge.conflist"
     /// 1500 of Ethernet less VXLAN's 50.
     private static let maximumTransmissionUnit = 1450
@@ -50,16 +51,16 @@ struct PodNetwork {
         return try encoder.encode(list)
     }
 
-    /// The script that sets a node's devices and routes: run at boot, and again whenever peers change.
-    static func script(of part: Part, peers: [Part], wholeNetwork: String) -> Data {
+    /// All nodes, a line each: its part's first address, its hardware address, its address, its part. The same file on every node,
+    /// so that a thousand nodes do not need a million lines.
+    static func table(of parts: [Part]) -> ManagedFile {
+        let lines = parts.map { "\($0.base) \($0.hardwareAddress) \($0.address) \($0.network)\n" }
+        return ManagedFile(tableFile, Data(lines.joined().utf8))
+    }
+
+    /// The script that sets a node's devices and routes: run at boot, and again whenever nodes come.
+    static func script(of part: Part, wholeNetwork: String) -> Data {
         let device = PodNetworkPlan.device
-        let entries = peers.map { peer in
-            """
-            ip neigh replace \(peer.base) lladdr \(peer.hardwareAddress) dev \(device) nud permanent
-            bridge fdb replace \(peer.hardwareAddress) dev \(device) dst \(peer.address)
-            ip route replace \(peer.network) via \(peer.base) dev \(device) onlink
-            """
-        }
         let masquerade =
             "POSTROUTING -s \(part.network) ! -d \(wholeNetwork) -m comment --comment \(PodNetworkPlan.ruleMark) -j MASQUERADE"
         let text = """
@@ -71,7 +72,12 @@ struct PodNetwork {
             local \(part.address) nolearning
             ip link set \(device) mtu \(maximumTransmissionUnit) up
             ip address replace \(part.base)/32 dev \(device)
-            \(entries.joined(separator: "\n"))
+            while read -r base hardware address network; do
+                [ "$base" != \(part.base) ] || continue
+                ip neigh replace "$base" lladdr "$hardware" dev \(device) nud permanent
+                bridge fdb replace "$hardware" dev \(device) dst "$address"
+                ip route replace "$network" via "$base" dev \(device) onlink
+            done <\(tableFile)
             iptables -w -t nat -C \(masquerade) 2>/dev/null || iptables -w -t nat -A \(masquerade)
 
             """
@@ -79,7 +85,7 @@ struct PodNetwork {
     }
 
     /// A node's part of the network as it should be, now and after every boot.
-    static func aspect(_ part: Part, peers: [Part], wholeNetwork: String) throws -> NodeAspect {
+    static func aspect(_ part: Part, table: ManagedFile, wholeNetwork: String) throws -> NodeAspect {
         let unitText = """
             [Unit]
             Description=sealer's pod network
@@ -98,7 +104,7 @@ struct PodNetwork {
         return NodeAspect(
             .podNetwork,
             files: [
-                ManagedFile(script, script(of: part, peers: peers, wholeNetwork: wholeNetwork), permissions: 0o755),
+                table, ManagedFile(script, script(of: part, wholeNetwork: wholeNetwork), permissions: 0o755),
                 ManagedFile(FilePath("/etc/systemd/system").appending(unit), Data(unitText.utf8)),
             ],
             service: unit,

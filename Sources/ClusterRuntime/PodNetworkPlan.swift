@@ -10,7 +10,8 @@ public struct PodNetworkPlan: Sendable {
     /// The network device that leads to the other nodes' pods.
     public static let device = "pod-vxlan"
 
-    private let parts: [PodNetwork.Part]
+    private let parts: [String: PodNetwork.Part]
+    private let table: ManagedFile
     private let network: IPNetwork
 
     /// Gives each node its part.
@@ -29,19 +30,21 @@ public struct PodNetworkPlan: Sendable {
         }
         let parts = try PodNetwork.parts(of: only, for: nodes.map(\.name), present: present)
         self.network = only
-        self.parts = nodes.compactMap { node in
+        let all = nodes.compactMap { node in
             parts[node.name].map { PodNetwork.Part(node: node.name, address: node.address, network: $0) }
         }
+        table = PodNetwork.table(of: all)
+        self.parts = Dictionary(all.map { ($0.node, $0) }) { first, _ in first }
     }
 
     /// A node's part, CIDR.
-    public func part(of node: String) -> String? { parts.first { $0.node == node }?.network }
+    public func part(of node: String) -> String? { parts[node]?.network }
 
     /// A node's devices, routes and configuration.
     public func aspect(of node: String) throws -> NodeAspect {
-        guard let own = parts.first(where: { $0.node == node }) else {
+        guard let own = parts[node] else {
             throw Failure(.software, "the node has no part of the pod network", at: node)
         }
-        return try PodNetwork.aspect(own, peers: parts.filter { $0 != own }, wholeNetwork: network.description)
+        return try PodNetwork.aspect(own, table: table, wholeNetwork: network.description)
     }
 }

@@ -90,7 +90,8 @@ extension ClusterBlueprint {
                 difference.aspects[aspect.name] = difference.aspects[aspect.name] ?? reason
             }
         }
-        if let status {
+        // A node that is to be replaced goes with all that it has.
+        if let status, membership == .complete {
             difference.label = Self.labelReason(node, status)
             if !status.isReady { difference.unready = "it is not Ready: \(status.reason)" }
         } else if !node.labels.isEmpty || !node.taints.isEmpty {

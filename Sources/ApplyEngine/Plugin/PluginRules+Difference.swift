@@ -34,7 +34,9 @@ extension PluginRules {
             let subject = Subject(
                 host: host.host, member: about.member, isFirst: host.host == difference.first,
                 isMember: host.membership == .complete, isArriving: isArriving.contains(host.host),
-                done: about.mark?.plugins ?? [:], node: about.node)
+                done: about.mark?.plugins ?? [:],
+                // A node that is to be replaced goes with all that it has.
+                node: host.membership == .complete ? about.node : nil)
             let due = try self.due(on: subject, situation)
             difference.hosts[index].plugins = due
             let scripts = Set(plugins.filter { $0.kind == .shell }.map(\.name))

@@ -1,0 +1,229 @@
+import ClusterRuntime
+import Clusterfile
+import FoundationEssentials
+import ImageStore
+import LinuxSystem
+import OCI
+import Remote
+import Report
+import SystemPackage
+import TestSupport
+import Testing
+
+@testable import ApplyEngine
+
+/// The life of clusters under the whole engine: `SEALER_ENGINE_SEED=17` replays one alone, `SEALER_ENGINE_LIVES` says how many
+/// there are.
+@Suite("The engine on simulated hosts")
+struct SimulatedEngineTests {
+    private static let image = "example.org/cluster:1"
+
+    private static var seeds: [UInt64] {
+        let environment = ProcessInfo.processInfo.environment
+        if let seed = environment["SEALER_ENGINE_SEED"].flatMap(UInt64.init) { return [seed] }
+        return Array(0..<(environment["SEALER_ENGINE_LIVES"].flatMap(UInt64.init) ?? 20))
+    }
+
+    /// A store with a ClusterImage that brings Kubernetes.
+    private func makeStore(_ path: FilePath) async throws -> ImageStore {
+        let store = try await ImageStore.open(path)
+        let layer = try await store.put(Data("rootfs".utf8), mediaType: MediaType.layerZstd)
+        var config = ImageConfig(
+            platform: .current, rootfs: .init(diffIDs: []), sealer: ClusterImageConfig(kind: .kubeInstaller))
+        config.config = .init(labels: [LabelKey.runtimeVersion: "v1.20.2", "\(LabelKey.podNetworkPrefix)bridge": "1"])
+        let configBlob = try await store.put(canonicalJSON(config), mediaType: MediaType.config)
+        var rootfs = try await store.put(
+            canonicalJSON(ImageManifest(config: configBlob, layers: [layer])), mediaType: MediaType.manifest)
+        rootfs.annotations = [AnnotationKey.content: "rootfs"]
+        rootfs.platform = .current
+        let index = ImageIndex(artifactType: MediaType.clusterImage, manifests: [rootfs])
+        let descriptor = try await store.put(canonicalJSON(index), mediaType: MediaType.index)
+        try await store.tag(descriptor, as: try Reference(Self.image))
+        return store
+    }
+
+    /// A Clusterfile that changes as its user likes.
+    struct Draft {
+        var masters: [String]
+        var workers: [String]
+        var disk = "ssd"
+        var alias = "old.local"
+        var hasPlugins: Bool
+
+        var text: String {
+            let workers =
+                workers.isEmpty
+                ? "" : "    - {ips: [\(workers.joined(separator: ", "))], roles: [node, db], labels: {disk: \(disk)}}\n"
+            return """
+                apiVersion: sealer.io/v2
+                kind: Cluster
+                metadata: {name: fleet}
+                spec:
+                  image: \(SimulatedEngineTests.image)
+                  hostAliases: [{ip: 10.9.9.9, hostnames: [\(alias)]}]
+                  hosts:
+                    - {ips: [\(masters.joined(separator: ", "))], roles: [master]}
+                \(workers)
+                """
+                    + (hasPlugins
+                        ? """
+
+                        ---
+                        apiVersion: sealer.io/v1
+                        kind: Plugin
+                        metadata: {name: script}
+                        spec: {type: SHELL, action: pre-init-host|post-init-host, data: "echo ran"}
+                        ---
+                        apiVersion: sealer.io/v1
+                        kind: Plugin
+                        metadata: {name: name}
+                        spec: {type: HOSTNAME, action: pre-init-host, data: "\(masters[0]) first"}
+
+                        """ : "")
+        }
+
+        func cluster() throws -> Cluster { try Cluster.parse(text, file: "Clusterfile").cluster }
+    }
+
+    private func engine(_ world: SimulatedWorld, _ store: ImageStore, _ state: FilePath) -> Engine {
+        Engine(
+            store: store, state: state, infra: SimulatedInfra(world: world), connector: SimulatedInfra(world: world),
+            makeRuntime: { SimulatedKubernetes(world: world, version: $0.version.description) },
+            progress: SilentProgress())
+    }
+
+    /// Applies until it ends well, as somebody would who runs the command again after each failure.
+    private func converge(_ engine: Engine, _ world: SimulatedWorld, _ draft: Draft, _ seed: UInt64) async throws {
+        let cluster = try draft.cluster()
+        for attempt in 0..<60 {
+            let planned = try await engine.plan(cluster)
+            do {
+                let applied = try await engine.apply(cluster, .init()) { plan in
+                    #expect(plan == planned, "seed \(seed): the plan that is executed is not the one that is shown")
+                }
+                #expect(applied.plan == planned)
+            } catch {
+                #expect(world.with { $0.violations } == [], "seed \(seed), attempt \(attempt)")
+                guard world.with({ $0.violations.isEmpty && $0.faults > 0 }) else { throw error }
+                continue
+            }
+            #expect(world.with { $0.violations } == [], "seed \(seed), attempt \(attempt)")
+            let rest = try await engine.plan(cluster)
+            #expect(rest.steps.map(\.summary) == [], "seed \(seed): a finished apply leaves something to plan")
+            let before = world.with { $0.writes }
+            _ = try await engine.apply(cluster, .init()) { _ in }
+            #expect(world.with { $0.writes } == before, "seed \(seed): an apply with nothing to do wrote something")
+            let names = world.with { Set($0.nodes.keys) }
+            #expect(names.count == draft.masters.count + draft.workers.count, "seed \(seed): \(names)")
+            return
+        }
+        Issue.record("seed \(seed): not what the Clusterfile says after 60 attempts")
+    }
+
+    /// Runs that scripts had on a machine.
+    private func expectPlugins(_ world: SimulatedWorld, _ draft: Draft, _ seed: UInt64, isExact: Bool) {
+        guard draft.hasPlugins else { return }
+        for address in draft.masters + draft.workers {
+            let runs = world.with { $0.machines[address]?.plugins.count ?? 0 }
+            #expect(isExact ? runs == 2 : runs >= 2, "seed \(seed): plugins ran \(runs) times on \(address)")
+        }
+    }
+
+    @Test(
+        "each of many lives converges after every change and fault, shows what it does, and writes nothing when all is well"
+    )
+    func lives() async throws {
+        let scratch = try Scratch()
+        let store = try await makeStore(scratch.path.appending("store"))
+        for seed in Self.seeds {
+            var dice = SeededGenerator(seed: seed &* 0x9e37_79b9_7f4a_7c15 &+ 3)
+            let faults = [0, 10, 40].randomElement(using: &dice) ?? 0
+            let world = SimulatedWorld(seed: seed, faults: faults)
+            var draft = Draft(
+                masters: (2..<(2 + ([1, 1, 3].randomElement(using: &dice) ?? 1))).map { "10.0.0.\($0)" },
+                workers: (0..<Int.random(in: 0...4, using: &dice)).map { "10.0.1.\($0 + 1)" },
+                hasPlugins: Bool.random(using: &dice))
+            for address in draft.masters + draft.workers { world.add(address) }
+            let before = world.with { $0.machines }
+            let engine = engine(world, store, scratch.path.appending("state-\(seed)"))
+            try await converge(engine, world, draft, seed)
+            expectPlugins(world, draft, seed, isExact: faults == 0)
+            for change in 0..<Int.random(in: 1...4, using: &dice) {
+                draft.change(world, number: change, &dice)
+                try await converge(engine, world, draft, seed)
+            }
+            world.with { $0.faults = 0 }
+            _ = try await engine.delete("fleet")
+            for (address, machine) in world.with({ $0.machines }) where before[address] != nil {
+                var rest = machine
+                rest.plugins = []
+                #expect(rest.files == before[address]?.files, "seed \(seed): left on \(address)")
+                #expect(rest.hostname == before[address]?.hostname && rest.services.isEmpty && rest.blobs.isEmpty)
+            }
+        }
+    }
+
+    @Test("a thousand hosts are looked at, planned and made, and then need nothing")
+    func thousand() async throws {
+        let scratch = try Scratch()
+        let store = try await makeStore(scratch.path.appending("store"))
+        let world = SimulatedWorld(seed: 1, faults: 0)
+        let draft = Draft(
+            masters: ["10.0.0.2", "10.0.0.3", "10.0.0.4"],
+            workers: (0..<997).map { "10.1.\($0 / 250).\($0 % 250 + 1)" }, hasPlugins: false)
+        // Twice the addresses that a /24 for each node needs.
+        for address in draft.masters + draft.workers { world.add(address) }
+        let engine = engine(world, store, scratch.path.appending("state"))
+        let cluster = try Cluster.parse(
+            draft.text.replacing(
+                "  hosts:\n", with: "  network: {podCIDR: 10.128.0.0/12, svcCIDR: 10.96.0.0/12}\n  hosts:\n"),
+            file: "Clusterfile"
+        ).cluster
+        let applied = try await engine.apply(cluster, .init()) { _ in }
+        #expect(applied.plan.steps.count > 7000)
+        #expect(world.with { $0.nodes.count } == 1000)
+        #expect(world.with { $0.violations } == [])
+        #expect(try await engine.plan(cluster).isEmpty)
+    }
+}
+
+extension SimulatedEngineTests.Draft {
+    /// Something happens to the cluster, or its user changes the Clusterfile.
+    mutating func change(_ world: SimulatedWorld, number: Int, _ dice: inout SeededGenerator) {
+        switch Int.random(in: 0..<8, using: &dice) {
+        case 0:
+            let address = "10.0.2.\(number + 1)"
+            world.add(address)
+            workers.append(address)
+        case 1: if !workers.isEmpty { workers.removeFirst() }
+        case 2: disk = "hdd\(number)"
+        case 3: alias = "new\(number).local"
+        case 4:
+            // Somebody tampers with a host.
+            let address = masters[0]
+            world.with { state in
+                for path in state.machines[address]?.files.keys.sorted().prefix(3) ?? [] where path != "/etc/hosts" {
+                    state.machines[address]?.files[path]?.bytes += Data("x".utf8)
+                }
+            }
+        case 5:
+            // Somebody stops what runs there.
+            let address = workers.first ?? masters[0]
+            world.with { state in
+                for unit in state.machines[address]?.services.keys.sorted() ?? [] {
+                    state.machines[address]?.services[unit]?.isActive = false
+                }
+            }
+        case 6:
+            for suffix in [1, 2] {
+                let address = "10.0.3.\(number * 2 + suffix)"
+                world.add(address)
+                masters.append(address)
+            }
+        default:
+            // A worker loses its disk.
+            guard let address = workers.last else { return }
+            world.add(address)
+        }
+    }
+}

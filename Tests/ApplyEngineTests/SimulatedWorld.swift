@@ -1,0 +1,396 @@
+import Clusterfile
+import FoundationEssentials
+import ImageStore
+import Infra
+import OCI
+import Remote
+import Report
+import Synchronization
+import SystemPackage
+import TestSupport
+
+@testable import ApplyEngine
+@testable import ClusterRuntime
+
+/// Hosts behind the engine's own protocols, kept in memory, with faults that a seed draws: the real engine looks at them, plans
+/// and executes, with its marks, its comparison and its journal.
+final class SimulatedWorld: Sendable {
+    struct Machine: Sendable {
+        var hostname: String
+        var files: [String: File] = ["/etc/hosts": File(bytes: Data("127.0.0.1 localhost\n".utf8), permissions: 0o644)]
+        var services: [String: ServiceState] = [:]
+        var blobs: Set<Digest> = []
+        var hasImage = false
+        var plugins: [String] = []
+
+        /// What the image's own script takes away.
+        mutating func cleanKubernetes() {
+            files = files.filter { !$0.key.hasPrefix("/etc/kubernetes/") && !$0.key.hasPrefix("/etc/cni/net.d/") }
+        }
+    }
+
+    struct File: Sendable, Hashable {
+        var bytes: Data
+        var permissions: UInt32
+    }
+
+    struct State: Sendable {
+        var machines: [String: Machine] = [:]
+        var nodes: [String: NodeStatus] = [:]
+        var etcd: Set<String> = []
+        var record: [String: String]?
+        /// How many calls changed something.
+        var writes = 0
+        var violations: [String] = []
+        /// How many of a thousand changing calls go wrong.
+        var faults = 0
+        var generator = SeededGenerator(seed: 0)
+    }
+
+    private let state: Mutex<State>
+
+    init(seed: UInt64, faults: Int) {
+        state = Mutex(State(faults: faults, generator: SeededGenerator(seed: seed)))
+    }
+
+    func with<Result: Sendable>(_ body: (inout sending State) throws -> sending Result) rethrows -> Result {
+        try state.withLock(body)
+    }
+
+    /// Changes something, unless a fault comes before; a fault may come after as well.
+    func write<Result: Sendable>(
+        _ place: String, _ body: (inout State) throws -> Result
+    ) throws -> Result {
+        try state.withLock { state in
+            let draw = state.faults == 0 ? 1000 : Int.random(in: 0..<1000, using: &state.generator)
+            // Of another kind than a lost connection, which the engine would mend at once, after seconds.
+            if draw < state.faults / 2 { throw Failure(.timeout, "lost before it was done", at: place) }
+            state.writes += 1
+            let result = try body(&state)
+            if draw < state.faults { throw Failure(.timeout, "lost after it was done", at: place) }
+            return result
+        }
+    }
+
+    /// A machine as it comes: nobody's.
+    func add(_ address: String) {
+        with { $0.machines[address] = Machine(hostname: "host-\(address.replacing(".", with: "-"))") }
+    }
+}
+
+/// One machine of the world, as its agent shows it.
+struct SimulatedHost: Host {
+    let world: SimulatedWorld
+    let name: String
+
+    private func read<Result: Sendable>(_ body: (SimulatedWorld.Machine) throws -> Result) throws -> Result {
+        try world.with { state in
+            guard let machine = state.machines[name] else { throw Failure(.unreachable, "no such machine", at: name) }
+            return try body(machine)
+        }
+    }
+
+    private func change<Result: Sendable>(_ body: (inout SimulatedWorld.Machine) throws -> Result) throws -> Result {
+        try world.write(name) { state in
+            guard var machine = state.machines[name] else { throw Failure(.unreachable, "no such machine", at: name) }
+            let result = try body(&machine)
+            state.machines[name] = machine
+            return result
+        }
+    }
+
+    func facts() async throws -> HostFacts {
+        try read { machine in
+            HostFacts(
+                hostname: machine.hostname, kernel: "6.1", operatingSystem: "Simulated", platform: .current,
+                processors: 4, memory: 8 << 30, hasSwap: false, freeDisk: 1 << 40, addresses: [name], cgroups: "v2",
+                hasSystemd: true, isContainer: false, capabilities: .max,
+                programs: ["ip", "iptables", "mount", "systemctl"],
+                listeningPorts: machine.services.values.contains(where: \.isActive) ? [5000, 5001, 6443] : [],
+                clock: Date.now.timeIntervalSince1970, agentDigest: ContentDigest.sample, isKubernetesNode: false)
+        }
+    }
+
+    func writeFile(_ path: FilePath, _ bytes: Data, permissions: UInt32) async throws {
+        try change { $0.files[path.string] = .init(bytes: bytes, permissions: permissions) }
+    }
+
+    func readFile(_ path: FilePath, limit: Int) async throws -> Data? {
+        try read { $0.files[path.string]?.bytes }
+    }
+
+    func inspect(_ paths: [FilePath]) async throws -> [String: FileState] {
+        try read { machine in
+            var found: [String: FileState] = [:]
+            for path in paths {
+                guard let file = machine.files[path.string] else { continue }
+                found[path.string] = FileState(
+                    digest: ContentHasher.digest(of: file.bytes), permissions: file.permissions)
+            }
+            return found
+        }
+    }
+
+    func delete(_ path: FilePath) async throws {
+        try change { machine in
+            let folder = path.string + "/"
+            machine.files = machine.files.filter { $0.key != path.string && !$0.key.hasPrefix(folder) }
+            if path == "/var/lib/sealer/store" { (machine.blobs, machine.hasImage) = ([], false) }
+        }
+    }
+
+    func missing(_ blobs: [Descriptor]) async throws -> [Descriptor] {
+        try read { machine in blobs.filter { !machine.blobs.contains($0.digest) } }
+    }
+
+    func send(_ blob: Descriptor, from file: FilePath, advanced: @escaping @Sendable (Int64) -> Void) async throws {
+        try change { _ = $0.blobs.insert(blob.digest) }
+    }
+
+    func name(_ image: Descriptor, as reference: Reference) async throws { try change { $0.hasImage = true } }
+
+    func fetch(_ request: FetchRequest, advanced: @escaping @Sendable (Int64) -> Void) async throws {
+        try world.write(name) { state in
+            let serves = state.machines.values.contains { machine in
+                machine.services["sealer-registry.service"]?.isActive == true
+                    && request.blobs.allSatisfy { machine.blobs.contains($0.digest) }
+            }
+            if !serves { state.violations.append("\(name) fetches, and no registry has what it wants") }
+            state.machines[name]?.blobs.formUnion(request.blobs.map(\.digest))
+        }
+    }
+
+    func unpack(_ request: UnpackRequest, advanced: @escaping @Sendable (Int64) -> Void) async throws {
+        try world.write(name) { state in
+            let folder = request.destination + "/"
+            guard var machine = state.machines[name] else { return }
+            if !machine.blobs.contains(request.manifest.digest) {
+                state.violations.append("\(name) unpacks what it does not have")
+            }
+            machine.files = machine.files.filter { !$0.key.hasPrefix(folder) }
+            for script in ["containerd.sh", "init-kube.sh", "clean-kube.sh", "uninstall-containerd.sh"] {
+                machine.files["\(folder)scripts/\(script)"] = .init(bytes: Data(script.utf8), permissions: 0o755)
+            }
+            state.machines[name] = machine
+        }
+    }
+
+    func close() async {}
+
+    // MARK: - Commands
+
+    func run(
+        _ command: RemoteCommand, limit: Duration, output: @escaping @Sendable (OutputLine) -> Void
+    ) async throws -> CommandResult {
+        let program = command.arguments[0]
+        let text = command.input.map { String(decoding: $0, as: UTF8.self) } ?? ""
+        if program == "systemctl" { return try read { Self.result(Self.show($0, command.arguments)) } }
+        if program == "tee", command.arguments.count == 2 {
+            try change { machine in
+                machine.files[command.arguments[1]] = .init(bytes: command.input ?? Data(), permissions: 0o644)
+            }
+            return Self.result("")
+        }
+        if program == "test" {
+            let folder = (command.arguments.last ?? "") + "/"
+            let isThere = try read { machine in machine.files.keys.contains { $0.hasPrefix(folder) } }
+            return CommandResult(status: isThere ? 0 : 1, output: Data(), error: Data())
+        }
+        if command.arguments.count == 2, program == "/bin/bash" {
+            try script(command.arguments[1], command)
+            return Self.result("")
+        }
+        if command.arguments.contains(where: { $0.contains("eval") }) {
+            try change { $0.plugins.append(text) }
+            return Self.result("")
+        }
+        return Self.result(try inline(text, command))
+    }
+
+    private static func result(_ text: String) -> CommandResult {
+        CommandResult(status: 0, output: Data(text.utf8), error: Data())
+    }
+
+    private static func show(_ machine: SimulatedWorld.Machine, _ arguments: [String]) -> String {
+        let names = arguments.drop { $0 != "--" }.dropFirst()
+        return names.map { name in
+            let state = machine.services[name] ?? ServiceState(isActive: false, isEnabled: false)
+            return "Id=\(name)\nActiveState=\(state.isActive ? "active" : "inactive")\n"
+                + "UnitFileState=\(state.isEnabled ? "enabled" : "")\n"
+        }.joined(separator: "\n")
+    }
+
+    /// A script of the rootfs.
+    private func script(_ path: String, _ command: RemoteCommand) throws {
+        try world.write(name) { state in
+            guard var machine = state.machines[name] else { return }
+            let folder = command.workingDirectory ?? "/"
+            if machine.files["\(folder)/\(path)"] == nil {
+                state.violations.append("\(name) runs \(path), and has no rootfs")
+            }
+            switch path {
+            case "scripts/containerd.sh", "scripts/init-kube.sh":
+                for file in NodePreparation.installedFiles {
+                    machine.files[file.string] = .init(bytes: Data("installed".utf8), permissions: 0o644)
+                }
+            case "scripts/uninstall-containerd.sh":
+                for file in NodePreparation.installedFiles { machine.files[file.string] = nil }
+            case "scripts/clean-kube.sh": machine.cleanKubernetes()
+            default: break
+            }
+            state.machines[name] = machine
+        }
+    }
+
+    /// A script of sealer's own.
+    private func inline(_ text: String, _ command: RemoteCommand) throws -> String {
+        let words = text.split(whereSeparator: \.isWhitespace).map(String.init)
+        if let position = words.firstIndex(of: "restart"), words.contains("enable"), position + 1 < words.count {
+            try change { $0.services[words[position + 1]] = ServiceState(isActive: true, isEnabled: true) }
+        } else if text.hasPrefix("for unit in") {
+            try change { machine in
+                for unit in machine.services.keys { machine.files["/etc/systemd/system/\(unit)"] = nil }
+                machine.services = [:]
+            }
+        } else if let hostname = command.environment["NODE_NAME"] {
+            try change { $0.hostname = hostname }
+        }
+        return ""
+    }
+}
+
+/// Kubernetes of the world: the same preconditions as the real one has.
+struct SimulatedKubernetes: KubernetesRuntime {
+    let world: SimulatedWorld
+    let version: String
+
+    private func change(_ place: String, _ body: (inout SimulatedWorld.State) -> Void) throws {
+        try world.write(place, body)
+    }
+
+    func certificates(of master: ClusterNode, under authorities: ClusterAuthorities, years: Int) throws
+        -> [CertificateFile]
+    { [] }
+
+    private func become(_ node: ClusterNode, _ state: inout SimulatedWorld.State) {
+        let machine = state.machines[node.host.name]
+        if state.nodes[node.name] != nil { state.violations.append("\(node.name) is a member already") }
+        for file in NodePreparation.installedFiles where machine?.files[file.string] == nil {
+            state.violations.append("\(node.name) becomes a member without \(file)")
+        }
+        state.nodes[node.name] = NodeStatus(
+            name: node.name, isReady: true, isMaster: node.role == .master, address: node.address,
+            podNetwork: node.podNetwork, version: version)
+        if node.role == .master { state.etcd.insert(node.name) }
+    }
+
+    func initialise(_ master: ClusterNode, isAlone: Bool, step: Step) async throws {
+        try change(master.host.name) { state in
+            if !state.nodes.isEmpty { state.violations.append("there is a cluster already") }
+            become(master, &state)
+        }
+    }
+
+    func makeTicket(through master: ClusterNode) async throws -> JoinTicket {
+        JoinTicket(token: BootstrapToken(), authorityHash: "sha256:00", made: .now)
+    }
+
+    func join(_ node: ClusterNode, through master: ClusterNode, ticket: JoinTicket, step: Step) async throws {
+        try change(node.host.name) { become(node, &$0) }
+    }
+
+    func clean(_ node: ClusterNode, step: Step) async throws {
+        try change(node.host.name) { state in
+            for file in NodePreparation.installedFiles { state.machines[node.host.name]?.files[file.string] = nil }
+            state.machines[node.host.name]?.cleanKubernetes()
+            // With the only member of etcd the cluster is gone.
+            if state.etcd == [node.name] { (state.nodes, state.etcd, state.record) = ([:], [], nil) }
+        }
+    }
+
+    func nodes(through master: ClusterNode) async throws -> [NodeStatus] {
+        world.with { state in state.nodes.values.sorted { $0.name < $1.name } }
+    }
+
+    func label(_ node: String, labels: [String: String], taints: [String], through master: ClusterNode) async throws {
+        try change(master.host.name) { state in
+            if state.nodes[node] == nil { state.violations.append("\(node) is labelled, and is no node") }
+            state.nodes[node]?.labels.merge(labels) { $1 }
+            for taint in taints where taint.hasSuffix("-") {
+                state.nodes[node]?.taints.removeAll { $0.hasPrefix(taint.prefix { $0 != ":" }) }
+            }
+            let known = state.nodes[node]?.taints ?? []
+            state.nodes[node]?.taints = (known + taints.filter { !$0.hasSuffix("-") && !known.contains($0) }).sorted()
+        }
+    }
+
+    func waitUntilReady(_ nodes: [String], through master: ClusterNode, limit: Duration, step: Step) async throws {
+        world.with { state in
+            for node in nodes where state.nodes[node] == nil {
+                state.violations.append("\(node) is waited for, and is no node")
+            }
+        }
+    }
+
+    func waitUntilPodsReady(through master: ClusterNode, limit: Duration, step: Step) async throws {}
+
+    func drain(_ node: String, grace: Duration, through master: ClusterNode, step: Step) async throws {
+        try change(master.host.name) { $0.nodes[node]?.isSchedulable = false }
+    }
+
+    func removeEtcdMember(_ node: String, through master: ClusterNode, step: Step) async throws {
+        try change(master.host.name) { state in
+            guard state.etcd.remove(node) != nil else { return }
+            if state.etcd.isEmpty { state.violations.append("no member of etcd is left") }
+        }
+    }
+
+    func removeNode(_ node: String, through master: ClusterNode) async throws {
+        try change(master.host.name) { state in
+            if state.etcd.contains(node) { state.violations.append("\(node) is removed, and is in etcd still") }
+            state.nodes[node] = nil
+        }
+    }
+
+    func kubeconfig(of master: ClusterNode) async throws -> Data { Data("kubeconfig".utf8) }
+
+    func record(through master: ClusterNode) async throws -> [String: String]? { world.with { $0.record } }
+
+    func write(record: [String: String], through master: ClusterNode) async throws {
+        try change(master.host.name) { $0.record = record }
+    }
+}
+
+/// The way to the world's machines.
+struct SimulatedInfra: InfraProvider, HostConnector {
+    let world: SimulatedWorld
+
+    private struct Way: Transport {
+        let host: String
+
+        func place(_ file: FilePath, at path: FilePath, permissions: FilePermissions) async throws {}
+        func start(_ command: [String]) async throws -> any ByteChannel { throw Failure(.software, "not asked for") }
+    }
+
+    func connect(_ host: String, over transport: any Transport) async throws -> ConnectedHost {
+        guard world.with({ $0.machines[host] != nil }) else {
+            throw Failure(.unreachable, "no route to host", at: host)
+        }
+        return ConnectedHost(host: SimulatedHost(world: world, name: host), executable: "/var/lib/sealer/bin/x/sealer")
+    }
+
+    func places(of cluster: Cluster) async throws -> [HostPlace] { cluster.members.map(Self.place) }
+    func place(of member: ClusterMember) async throws -> HostPlace { Self.place(member) }
+
+    private static func place(_ member: ClusterMember) -> HostPlace {
+        let name = member.address?.description ?? ""
+        return HostPlace(name: name, member: member, address: name, transport: Way(host: name))
+    }
+
+    func provision(_ cluster: Cluster, progress: any ProgressSink) async throws {}
+    func contents(of cluster: String) async throws -> [String] { [] }
+    func remove(host: String, of cluster: String) async throws {}
+    func remove(cluster: String, progress: any ProgressSink) async throws -> RemovalReport {
+        RemovalReport(removed: [])
+    }
+}
