@@ -77,7 +77,8 @@ extension Engine {
             let rootfs = "\(mark?.dataRoot ?? Cluster.defaultDataRoot)/\(mark?.cluster ?? "unknown")/rootfs"
             try await progress.step("take off the host all that sealer brought", host: place.name) { step in
                 try await withLimit(.seconds(900), waitingFor: "the host to be reset", at: place.name) {
-                    try await HostReset(rootfs: rootfs).reset(host, step: step)
+                    let left = try await HostReset(rootfs: rootfs).reset(host, step: step)
+                    if let words = HostBaseline.words(left, on: place.name) { progress.send(.warning(words)) }
                 }
             }
             await pool.close()
@@ -103,7 +104,10 @@ extension Engine {
                         let host = try await pool.connection(place.name).host
                         try await progress.step("take off the host all that sealer brought", host: place.name) { step in
                             try await withLimit(.seconds(900), waitingFor: "the host to be reset", at: place.name) {
-                                try await reset.reset(host, step: step)
+                                let left = try await reset.reset(host, step: step)
+                                if let words = HostBaseline.words(left, on: place.name) {
+                                    progress.send(.warning(words))
+                                }
                             }
                         }
                         return nil

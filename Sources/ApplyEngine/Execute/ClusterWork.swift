@@ -312,7 +312,8 @@ final class ClusterWork: StepPerformer {
             return try await infra.remove(host: name, of: source.cluster.name)
         }
         let host = try await pool.connection(name).host
-        try await HostReset(rootfs: source.settings.rootfs).reset(host, step: handle)
+        let left = try await HostReset(rootfs: source.settings.rootfs).reset(host, step: handle)
+        if let words = HostBaseline.words(left, on: name) { progress.send(.warning(words)) }
         await marks.set(nil, of: name)
     }
 

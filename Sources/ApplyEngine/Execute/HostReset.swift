@@ -47,8 +47,9 @@ struct HostReset {
 
     /// Does it, and looks whether it is gone.
     ///
-    /// - Throws: `Failure` that names what is left.
-    func reset(_ host: any Host, step: Step) async throws {
+    /// - Returns: what is there and was not before sealer came, a line each: somebody else's, or left behind.
+    /// - Throws: `Failure` that names what of sealer's own is left.
+    func reset(_ host: any Host, step: Step) async throws -> [String] {
         let mark = try await NodeMark.read(from: host)
         for script in ["clean-kube.sh", "uninstall-containerd.sh"] {
             let path = FilePath(rootfs).appending("scripts").appending(script)
@@ -95,8 +96,11 @@ struct HostReset {
         guard left.isEmpty else {
             throw Failure(.system, "still there: \(left.joined(separator: ", "))", at: host.name)
         }
+        let additions = try await HostBaseline.additions(on: host)
+        try await HostBaseline.delete(on: host)
         // The mark goes last: as long as it is there, the host counts as the cluster's.
         try await host.delete(NodeMark.path)
         try await host.delete("/var/lib/sealer/bin")
+        return additions
     }
 }

@@ -26,6 +26,7 @@ actor MarkKeeper {
     func claim(_ host: any Host) async throws {
         guard marks[host.name] == nil else { return }
         let newFolders = try await HostReset.absentFolders(on: host)
+        try await HostBaseline.record(on: host)
         try await change(host) { mark in
             if mark.newFolders == nil { mark.newFolders = newFolders }
         }

@@ -1,0 +1,63 @@
+import FoundationEssentials
+import Remote
+import Report
+import SystemPackage
+
+/// What a host had before the first change, where Kubernetes and what belongs to it leave things: kept on the host, and compared
+/// when all is taken off again.
+enum HostBaseline {
+    private static let path: FilePath = "/var/lib/sealer/baseline"
+    /// The most lines of a difference that are told.
+    private static let shownLines = 30
+
+    /// Lists files, units, mounts, network devices, routes, rules of the packet filter and users, a line each, sorted.
+    private static let listing = #"""
+        export LC_ALL=C
+        list() {
+            find /etc /usr/bin /usr/sbin /usr/local /usr/libexec /opt -xdev -printf 'file %p\n' 2>/dev/null || true
+            find /var/lib /root -xdev -mindepth 1 -maxdepth 1 -printf 'file %p\n' 2>/dev/null || true
+            systemctl list-unit-files --no-legend --plain 2>/dev/null | awk '{ print "unit", $1 }' || true
+            awk '{ print "mount", $2 }' /proc/self/mounts
+            ip -o link show | awk -F': ' '{ sub("@.*", "", $2); print "network device", $2 }'
+            ip route show | sed 's/ *$//;s/^/route /'
+            iptables-save 2>/dev/null | grep -E '^(-A|:)' | grep -vE '^:[A-Z]+ [A-Z]+ ' | sed 's/ \[.*//;s/^/packet filter /' || true
+            cut -d: -f1 /etc/passwd | sed 's/^/user /'
+        }
+        list_sorted() { list | grep -vE '^file /var/lib/(sealer|systemd)$|^file /root/\.' | sort -u; }
+
+        """#
+
+    /// Writes it down, unless that was done before.
+    static func record(on host: any Host) async throws {
+        try await host.check(
+            .script(
+                listing
+                    + """
+                    [[ -e \(path) ]] || {
+                        mkdir -p \(path.removingLastComponent())
+                        list_sorted >\(path).new
+                        mv \(path).new \(path)
+                    }
+                    """),
+            purpose: "writing down what the host has", limit: .seconds(60))
+    }
+
+    /// What is there now and was not then; empty when nothing is, or when nothing was written down.
+    static func additions(on host: any Host) async throws -> [String] {
+        let result = try await host.check(
+            .script(listing + "[[ ! -e \(path) ]] || comm -13 \(path) <(list_sorted)"),
+            purpose: "comparing what the host has with what it had", limit: .seconds(60))
+        return result.outputText.split(separator: "\n").map(String.init)
+    }
+
+    /// Takes the list away.
+    static func delete(on host: any Host) async throws { try await host.delete(path) }
+
+    /// Additions for people; nil when there are none.
+    static func words(_ additions: [String], on host: String) -> String? {
+        guard !additions.isEmpty else { return nil }
+        let shown = additions.prefix(shownLines).joined(separator: ", ")
+        let more = additions.count > shownLines ? ", and \(additions.count - shownLines) more" : ""
+        return "\(host): was not there before sealer came, and is there now: \(shown)\(more)"
+    }
+}
