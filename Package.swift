@@ -162,10 +162,10 @@ let package = Package(
         + room(
             "ApplyEngine",
             [
-                "ClusterRuntime", "Clusterfile", "Diagnostics", "Distribution", "ImageStore", "Infra", "LinuxSystem",
-                "OCI",
-                "Remote", "Report", systemPackage,
-            ]
+                "ClusterRuntime", "Clusterfile", "Diagnostics", "Distribution", "ImageStore", "ImageTree", "Infra",
+                "LinuxSystem", "OCI", "Remote", "Report", systemPackage,
+            ],
+            testDependencies: ["Archive", "YAML"]
         )
         // What people touch.
         + room("Terminal", ["Report"], testDependencies: [systemPackage])

@@ -9,7 +9,6 @@ enum ClusterSupport {
     /// Looks at what is wanted.
     static func check(_ cluster: Cluster, image: ClusterImage, progress: any ProgressSink) throws {
         var problems: [String] = []
-        if !cluster.configs.isEmpty { problems.append("documents of kind Config are not applied yet") }
         if let runtime = cluster.containerRuntime, runtime != "containerd" {
             problems.append("the container runtime \(runtime) is not installed yet, containerd was expected")
         }

@@ -237,7 +237,10 @@ public struct Engine: Sendable {
     ) async throws -> Result {
         let image = try await store.clusterImage(cluster.image)
         try ClusterSupport.check(cluster, image: image, progress: progress)
-        let settings = try settings(of: cluster, image: image)
+        var settings = try settings(of: cluster, image: image)
+        let inputs = try await RootfsInputs.read(
+            cluster, image, rootfs: settings.rootfs, from: RootfsFileCache(state: state, store: store))
+        settings.imageDocuments = inputs.kubeadmDocuments
         let folder = ClusterFolder(state: state, cluster: cluster.name)
         let members = try await BlockingPool.shared.run { try folder.readCluster(folder.members) }
         let wanted = try await infra.places(of: cluster)
@@ -246,7 +249,9 @@ public struct Engine: Sendable {
         let identity = try await ClusterIdentity.load(cluster, folder, keep: keep)
         let pool = HostPool(connector)
         let work = ClusterWork(
-            source: BlueprintSource(cluster: cluster, image: image, settings: settings, identity: identity),
+            source: BlueprintSource(
+                cluster: cluster, image: image, settings: settings, identity: identity,
+                configuration: inputs.configuration),
             infra: infra,
             pool: pool, runtime: try makeRuntime(settings),
             distribution: ImageDistribution(image, named: cluster.image, from: store), folder: folder,

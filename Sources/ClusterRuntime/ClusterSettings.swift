@@ -24,6 +24,8 @@ public struct ClusterSettings: Sendable {
     /// Environment for the rootfs' scripts.
     public var environment: [String: String]
 
+    /// kubeadm's own documents of the image, laid over what sealer says.
+    public var imageDocuments: [KubeadmDocument] = []
     /// kubeadm's own documents of the Clusterfile, laid over all others.
     public var kubeadmDocuments: [KubeadmDocument]
 

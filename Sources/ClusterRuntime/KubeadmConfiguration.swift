@@ -107,7 +107,8 @@ public struct KubeadmConfiguration: Sendable {
     public var certificateNames: [String] {
         Self.once(
             settings.certificateNames
-                + settings.overlays.filter { $0.kind == .clusterConfiguration }.flatMap { overlay in
+                + (settings.imageOverlays + settings.overlays).filter { $0.kind == .clusterConfiguration }.flatMap {
+                    overlay in
                     (overlay.fields[path: ["apiServer", "certSANs"]]?.sequence ?? []).compactMap(\.scalar?.text)
                 })
     }
@@ -149,6 +150,11 @@ public struct KubeadmConfiguration: Sendable {
         let nodes = try documents.map { document -> YAMLNode in
             let kind = type(of: document).kind
             var fields = try KubeadmArguments.normalized(document.fields, of: kind)
+            for overlay in settings.imageOverlays where overlay.kind == kind {
+                var upper = try KubeadmArguments.normalized(overlay.fields, of: kind)
+                Self.leaveOut(&upper, over: fields, kind, &notes)
+                fields = lay(upper, over: fields, kind, &notes)
+            }
             for overlay in settings.overlays where overlay.kind == kind {
                 let upper = try KubeadmArguments.normalized(overlay.fields, of: kind)
                 fields = lay(upper, over: fields, kind, &notes)

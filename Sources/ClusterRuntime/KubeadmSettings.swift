@@ -21,7 +21,9 @@ public struct KubeadmSettings: Hashable, Sendable {
     public var hasCoreDNS = true
     /// Whether sealer gives the nodes their parts of the pods' network, so that the controller manager must not.
     public var assignsPodNetworks = false
-    /// Documents of the image and of the user, those that count more later.
+    /// Documents of the image. What depends on the cluster or its hosts, and not on the image, does not count in them.
+    public var imageOverlays: [KubeadmDocument] = []
+    /// Documents of the user, laid over the image's; those that count more later.
     public var overlays: [KubeadmDocument] = []
 
     /// Makes settings.
@@ -42,6 +44,7 @@ public struct KubeadmSettings: Hashable, Sendable {
         etcdTag = settings.etcdTag
         hasCoreDNS = settings.hasCoreDNS
         assignsPodNetworks = settings.podNetworking == .bridge
+        imageOverlays = settings.imageDocuments
         overlays = settings.kubeadmDocuments
     }
 

@@ -48,6 +48,8 @@ public struct NodeAspect: Sendable, Hashable {
         case podNetwork = "pod-network"
         /// The cluster's authorities, on masters.
         case authorities
+        /// The rootfs' files that Config documents change.
+        case configuration
     }
 
     /// The purpose.

@@ -29,6 +29,9 @@ public struct NodeMark: Sendable, Hashable, Codable {
     public var newFolders: [String]?
     /// The manifest of the rootfs that is unpacked.
     public var rootfs: OCI.Digest?
+    /// The files of the unpacked rootfs that may not be the image's own any more, absolute; nil when all are. Written before they
+    /// are changed.
+    public var overlaid: [String]?
     /// The ClusterImage that its store has whole, under its name.
     public var image: OCI.Digest?
     /// The digest of all that the install scripts depended on when they ran last.
@@ -71,6 +74,17 @@ public struct NodeMark: Sendable, Hashable, Codable {
         self.dataRoot = dataRoot
         runtimeFiles = [:]
         membership = .none
+    }
+
+    /// Notes that files of the rootfs are about to be changed.
+    public mutating func note(overlaid paths: [String]) {
+        overlaid = Set(overlaid ?? []).union(paths).sorted()
+    }
+
+    /// Notes that the rootfs was unpacked, with the image's own files.
+    public mutating func note(unpacked rootfs: OCI.Digest) {
+        self.rootfs = rootfs
+        overlaid = nil
     }
 
     /// Reads a host's mark; nil when it has none.

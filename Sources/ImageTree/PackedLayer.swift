@@ -31,6 +31,14 @@ public struct PackedLayer: Sendable {
 
     /// The archive, unpacked while it is read. Blocks.
     public func open() throws -> any ByteSource {
-        try compression.decoder(try FileSource(path), place: place)
+        try decoder(try FileSource(path))
     }
+
+    /// The blob's bytes as they are packed, each chunk shown to an observer.
+    func file(_ observe: @escaping (UnsafeRawBufferPointer) throws -> Void) throws -> ObservedSource {
+        ObservedSource(try FileSource(path), observe: observe)
+    }
+
+    /// Unpacks the blob's bytes.
+    func decoder(_ packed: any ByteSource) throws -> any ByteSource { try compression.decoder(packed, place: place) }
 }

@@ -1,3 +1,4 @@
+import Archive
 import ClusterRuntime
 import Clusterfile
 import FoundationEssentials
@@ -27,7 +28,13 @@ struct SimulatedEngineTests {
     /// A store with a ClusterImage that brings Kubernetes.
     private func makeStore(_ path: FilePath) async throws -> ImageStore {
         let store = try await ImageStore.open(path)
-        let layer = try await store.put(Data("rootfs".utf8), mediaType: MediaType.layerZstd)
+        let sink = MemorySink()
+        let tar = TarWriter(sink)
+        let values = Array("size: 1\nname: image\n".utf8)
+        try tar.begin(TarEntry(.file, name: Array("values.yaml".utf8), size: Int64(values.count), permissions: 0o600))
+        try values.withUnsafeBytes { try tar.write($0) }
+        try tar.finish()
+        let layer = try await store.put(Data(sink.bytes), mediaType: MediaType.layer)
         var config = ImageConfig(
             platform: .current, rootfs: .init(diffIDs: []), sealer: ClusterImageConfig(kind: .kubeInstaller))
         config.config = .init(labels: [LabelKey.runtimeVersion: "v1.20.2", "\(LabelKey.podNetworkPrefix)bridge": "1"])
@@ -48,6 +55,8 @@ struct SimulatedEngineTests {
         var workers: [String]
         var disk = "ssd"
         var alias = "old.local"
+        /// What a Config document sets; nil for none.
+        var size: Int?
         var hasPlugins: Bool
 
         var text: String {
@@ -65,6 +74,16 @@ struct SimulatedEngineTests {
                     - {ips: [\(masters.joined(separator: ", "))], roles: [master]}
                 \(workers)
                 """
+                    + (size.map { size in
+                        """
+
+                        ---
+                        apiVersion: sealer.io/v2
+                        kind: Config
+                        metadata: {name: values}
+                        spec: {path: values.yaml, strategy: merge, data: "size: \(size)"}
+                        """
+                    } ?? "")
                     + (hasPlugins
                         ? """
 
@@ -190,7 +209,8 @@ struct SimulatedEngineTests {
 extension SimulatedEngineTests.Draft {
     /// Something happens to the cluster, or its user changes the Clusterfile.
     mutating func change(_ world: SimulatedWorld, number: Int, _ dice: inout SeededGenerator) {
-        switch Int.random(in: 0..<8, using: &dice) {
+        switch Int.random(in: 0..<9, using: &dice) {
+        case 8: size = Bool.random(using: &dice) ? number : nil
         case 0:
             let address = "10.0.2.\(number + 1)"
             world.add(address)

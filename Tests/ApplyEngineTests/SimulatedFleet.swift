@@ -22,7 +22,11 @@ final class SimulatedFleet: StepPerformer {
         var hasRootfsBytes = false
         var hasImage = false
         var rootfs: Int?
-        var runtime: Int?
+        /// Files of the unpacked rootfs that are not the image's own, with their versions.
+        var configured: [String: Int] = [:]
+        /// Files of which that is written down.
+        var overlaid: Set<String> = []
+        var runtime: Inputs?
         var membership = NodeMark.Membership.none
         var isReady = false
         var isLabelled = false
@@ -33,17 +37,26 @@ final class SimulatedFleet: StepPerformer {
         var runs: [String: Int] = [:]
     }
 
+    /// What scripts and launches depend on.
+    struct Inputs: Hashable {
+        var image: Int
+        var configs: [String: Int]
+    }
+
     struct World {
         var hosts: [String: Host]
         /// The hosts that shall be members, in the order of the file.
         var wanted: [String]
         /// The image that is wanted, a number.
         var image = 1
+        /// The files that Config documents change, and their versions.
+        var configs: [String: Int] = [:]
+        var inputs: Inputs { Inputs(image: image, configs: configs) }
         var isInitialised = false
         var nodes: Set<String> = []
         var etcd: Set<String> = []
-        var launched: Int?
-        var recorded: Int?
+        var launched: Inputs?
+        var recorded: Inputs?
         var podParts: Set<String> = []
         var drained: Set<String> = []
         var violations: [String] = []
@@ -102,8 +115,8 @@ final class SimulatedFleet: StepPerformer {
                     world.hosts[name].map { Self.difference(name, $0, world, isFirst: name == first) }
                 },
                 first: first, isInitialised: through != nil,
-                launch: world.launched == world.image ? nil : "another image",
-                record: world.recorded == world.image ? nil : "another image",
+                launch: world.launched == world.inputs ? nil : "another image",
+                record: world.recorded == world.inputs ? nil : "another image",
                 leaving: world.nodes.subtracting(world.wanted).sorted().map { node in
                     LeavingNode(
                         host: node, node: node, isMaster: world.hosts[node]?.isMaster == true, isRegistered: true)
@@ -120,7 +133,7 @@ final class SimulatedFleet: StepPerformer {
             }
             try PluginRules(world.plugins).add(
                 to: &difference, Dictionary(uniqueKeysWithValues: known), isFinished: world.recorded != nil,
-                launch: Self.launchDigest(world.image))
+                launch: Self.launchDigest(world.inputs))
             return difference
         }
     }
@@ -130,7 +143,9 @@ final class SimulatedFleet: StepPerformer {
             provider: .baremetal, address: nil, index: 0, roles: [host.isMaster ? HostGroup.master : HostGroup.node])
     }
 
-    private static func launchDigest(_ image: Int) -> Digest { ContentHasher.digest(of: Data("launch \(image)".utf8)) }
+    private static func launchDigest(_ inputs: Inputs) -> Digest {
+        ContentHasher.digest(of: Data("launch \(inputs)".utf8))
+    }
 
     private static func difference(_ name: String, _ host: Host, _ world: World, isFirst: Bool) -> NodeDifference {
         var membership = host.membership
@@ -143,12 +158,16 @@ final class SimulatedFleet: StepPerformer {
         aspects.insert(host.isMaster ? .registry : .balancer)
         if host.isMaster { aspects.insert(.authorities) }
         for aspect in aspects.subtracting(host.aspects) { difference.aspects[aspect] = lacking }
-        if host.rootfs != world.image {
+        if world.configs.contains(where: { host.configured[$0.key] != $0.value }) {
+            difference.aspects[.configuration] = lacking
+        }
+        if host.rootfs != world.image || !host.overlaid.isSubset(of: world.configs.keys) {
             difference.rootfs = lacking
+            if !world.configs.isEmpty { difference.aspects[.configuration] = lacking }
             if !host.hasRootfsBytes { difference.rootfsBytes = lacking }
         }
         if host.isMaster, !host.hasImage { difference.imageBytes = lacking }
-        if host.runtime != world.image { difference.runtime = lacking }
+        if host.runtime != world.inputs { difference.runtime = lacking }
         if membership == .begun {
             difference.runtime = difference.runtime ?? lacking
             difference.aspects[.podNetwork] = difference.aspects[.podNetwork] ?? lacking
@@ -209,7 +228,16 @@ final class SimulatedFleet: StepPerformer {
             }
         case .unpackRootfs:
             need(host.hasRootfsBytes, "the bytes are not there")
-            if !isHalf { host.rootfs = world.image }
+            // Unpacked it is at once, and noted after that.
+            host.configured = [:]
+            if !isHalf { (host.rootfs, host.overlaid) = (world.image, []) }
+        case .configure(.configuration):
+            need(host.rootfs == world.image, "the rootfs is not there")
+            host.overlaid.formUnion(world.configs.keys)
+            for (path, version) in world.configs.sorted(by: { $0.key < $1.key }) {
+                host.configured[path] = version
+                if isHalf { break }
+            }
         case .writeNames(let through):
             if !isHalf { (host.names, host.pointsAtItself) = (true, through == nil) }
         case .configure(let aspect):
@@ -217,7 +245,8 @@ final class SimulatedFleet: StepPerformer {
             if !isHalf { host.aspects.insert(aspect) }
         case .installRuntime:
             need(host.rootfs == world.image, "the rootfs is not there")
-            if !isHalf { (host.runtime, host.isReady) = (world.image, host.membership == .complete) }
+            need(host.configured == world.configs, "its files are not what the Config documents say")
+            if !isHalf { (host.runtime, host.isReady) = (world.inputs, host.membership == .complete) }
         case .cleanKubernetes:
             if !isHalf {
                 world.nodes.remove(name)
@@ -305,8 +334,8 @@ final class SimulatedFleet: StepPerformer {
         case .preInstall: need(!world.isInitialised, "there is a cluster")
         case .preInitHost, .preJoin: need(!isMember, "it is a member")
         case .postJoin, .postInitHost: need(isMember, "it is no member")
-        case .preLaunch: need(world.launched != world.image, "all is launched")
-        case .postInstall: need(world.launched == world.image, "nothing is launched")
+        case .preLaunch: need(world.launched != world.inputs, "all is launched")
+        case .postInstall: need(world.launched == world.inputs, "nothing is launched")
         default: break
         }
         let key = "\(name)/\(phase.rawValue)"
@@ -320,7 +349,7 @@ final class SimulatedFleet: StepPerformer {
                     of: plugin, at: phase,
                     .init(
                         isInitialised: true, isInstalling: false, arriving: arriving,
-                        launch: launchDigest(world.image)))
+                        launch: launchDigest(world.inputs)))
             ]) { $1 }
         } catch {
             world.violations.append("no note of \(name): \(error)")
@@ -328,7 +357,8 @@ final class SimulatedFleet: StepPerformer {
     }
 
     private static func needReady(_ host: Host, _ world: World, _ need: (Bool, String) -> Void) {
-        need(host.runtime == world.image, "kubelet is not installed")
+        need(host.runtime == world.inputs, "kubelet is not installed")
+        need(host.configured == world.configs, "its files are not what the Config documents say")
         need(host.aspects.contains(.podNetwork), "its pods are not connected")
         need(!host.isMaster || host.aspects.contains(.authorities), "the authorities are not there")
         need(host.membership == .none, "the remains of an earlier start are there")
@@ -344,16 +374,19 @@ final class SimulatedFleet: StepPerformer {
         case .waitForNodes:
             let lagging = world.nodes.intersection(world.wanted).filter { world.hosts[$0]?.isReady != true }
             need(lagging.isEmpty, "\(lagging.sorted()) will never be ready")
-        case .waitForPods: need(world.launched == world.image, "nothing was launched")
+        case .waitForPods: need(world.launched == world.inputs, "nothing was launched")
         case .launch:
             need(world.isInitialised, "there is no cluster")
+            need(
+                step.host.flatMap { world.hosts[$0] }?.configured == world.configs,
+                "the files are not what the Config documents say")
             if !isHalf {
-                world.launched = world.image
+                world.launched = world.inputs
                 world.launches.append(world.image)
             }
         case .record:
             need(world.isInitialised, "there is no cluster")
-            if !isHalf { world.recorded = world.image }
+            if !isHalf { world.recorded = world.inputs }
         case .drain(let node): if !isHalf { world.drained.insert(node) }
         case .removeEtcdMember(let node):
             need(world.drained.contains(node), "it was not drained")

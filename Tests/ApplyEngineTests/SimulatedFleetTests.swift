@@ -32,7 +32,15 @@ struct SimulatedFleetTests {
     private func converge(_ fleet: SimulatedFleet, seed: UInt64, concurrency: Int) async throws {
         for attempt in 0..<60 {
             let plan = try plan(fleet)
-            if plan.isEmpty { return }
+            if plan.isEmpty {
+                fleet.change { world in
+                    for name in world.wanted {
+                        let configured = world.hosts[name]?.configured
+                        #expect(configured == world.configs, "seed \(seed): the files of \(name)")
+                    }
+                }
+                return
+            }
             fleet.change { $0.effects = [] }
             let outcome = await PlanExecutor(
                 performer: fleet, progress: SilentProgress(), journal: RecordedJournal(), concurrency: concurrency
@@ -62,6 +70,7 @@ struct SimulatedFleetTests {
                 isContainer: Bool.random(using: &dice), faults: [0, 30, 150].randomElement(using: &dice) ?? 0,
                 plugins: Bool.random(using: &dice) ? Self.plugins : [], seed: seed)
             let concurrency = Int.random(in: 1...16, using: &dice)
+            if Bool.random(using: &dice) { fleet.change { $0.configs = ["a": 1, "b": 1] } }
             try await converge(fleet, seed: seed, concurrency: concurrency)
             for _ in 0..<Int.random(in: 1...3, using: &dice) {
                 fleet.changeAtRandom(&dice)
@@ -83,7 +92,7 @@ struct SimulatedFleetTests {
 extension SimulatedFleet {
     /// Something happens to the cluster, or its Clusterfile is changed.
     func changeAtRandom(_ dice: inout SeededGenerator) {
-        let choice = Int.random(in: 0..<6, using: &dice)
+        let choice = Int.random(in: 0..<8, using: &dice)
         let number = Int.random(in: 0..<1_000_000, using: &dice)
         change { world in
             let nodes = world.wanted.filter { world.hosts[$0]?.isMaster == false }
@@ -106,7 +115,10 @@ extension SimulatedFleet {
                 if let name = world.wanted.randomElement() {
                     world.hosts[name]?.aspects.remove(.podNetwork)
                     world.hosts[name]?.names = false
+                    for path in world.configs.keys { world.hosts[name]?.configured[path] = -1 }
                 }
+            case 5: world.configs[number.isMultiple(of: 2) ? "a" : "c"] = number
+            case 6: if let path = world.configs.keys.min() { world.configs[path] = nil }
             case 4:
                 // Masters come in pairs, so that their number stays odd.
                 for suffix in ["a", "b"] {

@@ -158,6 +158,10 @@ final class ClusterWork: StepPerformer {
             guard let aspect = node.aspects.first(where: { $0.name == name }) else {
                 throw Failure(.software, "the blueprint of the host says nothing about \(name.rawValue)", at: node.host)
             }
+            if name == .configuration {
+                let paths = aspect.files.map(\.path.string)
+                try await marks.change(host) { $0.note(overlaid: paths) }
+            }
             try await aspect.bring(to: host)
         case .sendRootfs: try await distribution.sendRootfs(to: host, step: handle)
         case .sendImage:
@@ -173,7 +177,7 @@ final class ClusterWork: StepPerformer {
         case .unpackRootfs:
             try await distribution.unpackRootfs(on: host, to: settings.rootfs, step: handle)
             let rootfs = try blueprint().rootfs
-            try await marks.change(host) { $0.rootfs = rootfs }
+            try await marks.change(host) { $0.note(unpacked: rootfs) }
         case .installRuntime: try await installRuntime(node, host, handle)
         case .cleanKubernetes: try await clean(node, handle)
         case .initialise: try await initialise(node, handle)

@@ -2,6 +2,7 @@ import ClusterRuntime
 import Clusterfile
 import OCI
 import Remote
+import SystemPackage
 
 extension ClusterBlueprint {
     /// What there is lacks of the blueprint.
@@ -68,10 +69,13 @@ extension ClusterBlueprint {
             let found = aspect.differences(files: seen.files, services: seen.services)
             if !found.isEmpty { difference.aspects[aspect.name] = found.joined(separator: "; ") }
         }
-        if seen.mark?.rootfs != rootfs {
-            difference.rootfs =
-                seen.mark?.rootfs.map { "the rootfs \($0.short) is there, \(rootfs.short) is wanted" }
-                ?? "it is not there"
+        if let reason = rootfsReason(node, seen) {
+            difference.rootfs = reason
+            if node.configuration != nil {
+                // They may look right now.
+                difference.aspects[.configuration] =
+                    difference.aspects[.configuration] ?? "the rootfs is unpacked anew"
+            }
             if seen.missingRootfsBlobs > 0 {
                 difference.rootfsBytes = "\(seen.missingRootfsBlobs) of its blobs are missing"
             }
@@ -98,6 +102,18 @@ extension ClusterBlueprint {
             difference.label = "it becomes a member"
         }
         return difference
+    }
+
+    private func rootfsReason(_ node: NodeBlueprint, _ seen: HostObservation) -> String? {
+        guard seen.mark?.rootfs == rootfs else {
+            return seen.mark?.rootfs.map { "the rootfs \($0.short) is there, \(rootfs.short) is wanted" }
+                ?? "it is not there"
+        }
+        let configured = Set(node.configuration?.files.map(\.path.string) ?? [])
+        let left = (seen.mark?.overlaid ?? []).filter { !configured.contains($0) }.map { path in
+            path.hasPrefix("\(settings.rootfs)/") ? String(path.dropFirst(settings.rootfs.count + 1)) : path
+        }
+        return left.isEmpty ? nil : "the Config for \(left.joined(separator: ", ")) is gone"
     }
 
     private func runtimeReason(_ node: NodeBlueprint, _ seen: HostObservation) -> String? {

@@ -76,6 +76,9 @@ public struct NodeBlueprint: Sendable, Hashable {
         [HostsFile.Entry(address: address, names: serviceNames)] + aliases
     }
 
+    /// The files of the rootfs that Config documents change; nil when there are none.
+    public var configuration: NodeAspect? { aspects.first { $0.name == .configuration } }
+
     /// The paths that an inspection must look at.
     public var paths: [String] { aspects.flatMap { $0.allFiles.map(\.path.string) } }
     /// The services that an inspection must ask for.
@@ -92,6 +95,8 @@ struct BlueprintSource: Sendable {
     var settings: ClusterSettings
     /// What the cluster's trust hangs on.
     var identity: ClusterIdentity
+    /// The rootfs' files that Config documents change, as they should be.
+    var configuration: [ManagedFile] = []
 
     /// What plugins are due where.
     var plugins: PluginRules { PluginRules(cluster.plugins) }
@@ -126,6 +131,7 @@ struct BlueprintSource: Sendable {
             var applications: [String]?
             var commands: [String]?
             var environment: [String: String]
+            var configuration: [String: FileState]?
         }
         var config = image.sealer
         // Where images were found does not matter for the launch.
@@ -134,7 +140,7 @@ struct BlueprintSource: Sendable {
             of: try canonicalJSON(
                 Input(
                     image: image.rootfs.digest, config: config, applications: cluster.applications,
-                    commands: cluster.commands, environment: cluster.environment)))
+                    commands: cluster.commands, environment: cluster.environment, configuration: configured)))
     }
 
     /// Draws the blueprint for hosts that have been looked at.
@@ -180,6 +186,7 @@ struct BlueprintSource: Sendable {
                     executable: host.executable, masters: masters.map(\.address)))
         }
         if let parts { aspects.append(try parts.aspect(of: name)) }
+        if !configuration.isEmpty { aspects.append(NodeAspect(.configuration, files: configuration)) }
         let environment = settings.environment.merging(host.member.environment) { $1 }
         let serviceNames = [ClusterNames.apiServer, settings.registry.domain]
         let assigned = try NodeAssignments(plugins.plugins, for: host.member)
@@ -214,9 +221,19 @@ struct BlueprintSource: Sendable {
             var rootfs: Digest
             var environment: [String: String]
             var registry: String
+            var configuration: [String: FileState]?
         }
         return ContentHasher.digest(
             of: try canonicalJSON(
-                Input(rootfs: image.rootfs.digest, environment: environment, registry: settings.registry.authority)))
+                Input(
+                    rootfs: image.rootfs.digest, environment: environment, registry: settings.registry.authority,
+                    configuration: configured)))
+    }
+
+    /// What Config documents make of the rootfs; nil without any, which leaves the digests of such clusters as they were.
+    private var configured: [String: FileState]? {
+        configuration.isEmpty
+            ? nil
+            : Dictionary(configuration.compactMap { file in file.state.map { (file.path.string, $0) } }) { $1 }
     }
 }

@@ -16,6 +16,7 @@ extension ClusterDifference {
             node.aspects[.registryAccess] = new
             // Hosts that are to be made are containers.
             node.aspects[.names] = new
+            if !cluster.configs.isEmpty { node.aspects[.configuration] = new }
             if host.isMaster {
                 node.imageBytes = new
                 node.aspects[.registry] = new

@@ -123,10 +123,12 @@ public struct Planner: Sendable {
     }
 
     private mutating func addUnpacking(_ host: NodeDifference, after: [PlanStep.ID]) {
-        guard let reason = host.rootfs else { return }
-        step(
-            "unpack/\(host.host)", .distribute, .unpackRootfs, on: host.host, "unpack the rootfs", reason, after: after,
-            limit: 900)
+        if let reason = host.rootfs {
+            step(
+                "unpack/\(host.host)", .distribute, .unpackRootfs, on: host.host, "unpack the rootfs", reason,
+                after: after, limit: 900)
+        }
+        configure(.configuration, host, .install, after: ["unpack/\(host.host)"])
     }
 
     private mutating func addInstallation(_ host: NodeDifference) {
@@ -240,17 +242,16 @@ public struct Planner: Sendable {
                 "ready", .verify, .waitForNodes, "wait until every node is Ready", waitReason, after: after, limit: 330)
         }
         func launch(_ planner: inout Planner, after: [PlanStep.ID]) {
-            var after = after
-            for host in planner.difference.hosts {
-                after += planner.addPlugins(.preLaunch, on: host, .launch, after: after)
-            }
+            for host in planner.difference.hosts { planner.addPlugins(.preLaunch, on: host, .launch, after: after) }
+            let after = after + planner.pluginSteps(.preLaunch)
             guard let reason = planner.difference.launch else { return }
             planner.step(
                 "launch", .launch, .launch, on: planner.difference.first, "launch the applications", reason,
                 after: after,
                 limit: 3600)
         }
-        let labels = difference.hosts.map { "label/\($0.host)" }
+        // What is launched lies in the rootfs.
+        let labels = difference.hosts.map { "label/\($0.host)" } + ["configuration/\(difference.first)"]
         if difference.needsLaunchForNetwork {
             launch(&self, after: members + labels)
             wait(&self, after: members + touched + ["launch"])
@@ -349,6 +350,7 @@ extension NodeAspect.Name {
         case .balancer: "run the way to all masters"
         case .podNetwork: "connect the pods"
         case .authorities: "bring the cluster's authorities"
+        case .configuration: "write the configuration files of the Clusterfile"
         }
     }
 }
