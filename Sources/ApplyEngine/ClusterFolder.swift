@@ -45,20 +45,6 @@ public struct ClusterFolder: Sendable {
         try Folder.make(path, permissions: FilePermissions(rawValue: 0o700))
     }
 
-    /// Takes the lock of the cluster, which a command holds while it changes it. Blocking.
-    ///
-    /// The lock lies beside the folder, so that deleting the folder does not open it to two processes.
-    public func lock(limit: Duration = .seconds(5)) throws -> FileLock {
-        try Folder.make(path.removingLastComponent())
-        let name = path.lastComponent?.string ?? "cluster"
-        return try FileLock(
-            path.removingLastComponent().appending(".\(name).lock"),
-            .exclusive,
-            limit: limit,
-            guarding: "the cluster \(name)"
-        )
-    }
-
     /// Writes a secret that only the owner may read. Blocking.
     public func writeSecret(_ bytes: Data, _ name: String) throws {
         let file = path.appending(FilePath(name).components)

@@ -15,23 +15,34 @@ extension Engine {
     /// - Throws: `Failure` of kind `notFound` when there is nothing of that name; a failure that names what is left, and why.
     public func delete(_ name: String, skipsPlugins: Bool = false) async throws -> [String] {
         let folder = ClusterFolder(state: state, cluster: name)
-        let lock = try await BlockingPool.shared.run { try folder.lock() }
+        let owner = try await LeaseOwner.current("sealer delete", cluster: name)
+        let lock = try await BlockingPool.shared.run { try folder.lock(owner) }
         defer { lock.release() }
         let members = try await BlockingPool.shared.run { try folder.readCluster(folder.members) }
-        var removed: [String] = []
+        let places = Places(wanted: try await members.asyncMap { try await infra.places(of: $0) } ?? [], leaving: [])
         let pool = HostPool(connector)
-        let farewell = try await farewell(members, pool, skipsPlugins: skipsPlugins)
+        await pool.set(places.wanted)
+        let removed: [String]
         do {
-            try await farewell?.run(.preUninstall)
-            try await farewell?.run(.preCleanHost)
-            if let members { removed += try await reset(members) }
-            try await farewell?.runAfterReset()
+            removed = try await ClusterLock(purpose: .removal, ended: lock.ended).holding(
+                on: places.masters, pool: pool, owner: owner, progress: progress
+            ) {
+                let farewell =
+                    skipsPlugins
+                    ? nil : members.map { Farewell(cluster: $0, places: places.wanted, pool: pool, progress: progress) }
+                await farewell?.connect()
+                try await farewell?.run(.preUninstall)
+                try await farewell?.run(.preCleanHost)
+                var removed: [String] = []
+                if let members { removed += try await reset(members, places.wanted, pool) }
+                try await farewell?.runAfterReset()
+                return try await removed + removeContainers(name, members)
+            }
             await pool.close()
         } catch {
             await pool.close()
             throw error
         }
-        removed += try await removeContainers(name, members)
         let hadFolder = try await BlockingPool.shared.run {
             let existed = folder.hasAnything
             try folder.delete()
@@ -43,19 +54,6 @@ extension Engine {
                 remedy: "see what there is with: sealer clusters")
         }
         return removed + (hadFolder ? ["folder \(folder.path)"] : [])
-    }
-
-    /// What plugins do at the end of a cluster; nil when there are none.
-    private func farewell(
-        _ members: Cluster?, _ pool: HostPool, skipsPlugins: Bool
-    ) async throws -> Farewell? {
-        guard let members, !skipsPlugins else { return nil }
-        var farewell = Farewell(cluster: members, places: [], pool: pool, progress: progress)
-        guard farewell.hasAny([.preUninstall, .preCleanHost, .postCleanHost, .postUninstall]) else { return nil }
-        farewell.places = try await infra.places(of: members)
-        await pool.set(farewell.places)
-        await farewell.connect()
-        return farewell
     }
 
     /// Removes containers where the cluster has some, or where nothing is known of it.
@@ -90,11 +88,9 @@ extension Engine {
     }
 
     /// Takes everything off the hosts of the user's, all at once; every host on which that fails is named.
-    private func reset(_ cluster: Cluster) async throws -> [String] {
-        let places = try await infra.places(of: cluster).filter { $0.member.provider != .container }
+    private func reset(_ cluster: Cluster, _ places: [HostPlace], _ pool: HostPool) async throws -> [String] {
+        let places = places.filter { $0.member.provider != .container }
         guard !places.isEmpty else { return [] }
-        let pool = HostPool(connector)
-        await pool.set(places)
         let reset = HostReset(rootfs: "\(cluster.dataRoot)/\(cluster.name)/rootfs")
         let progress = progress
         let failures = await withTaskGroup(of: (any Error)?.self) { group in
@@ -120,7 +116,6 @@ extension Engine {
             for await failure in group { if let failure { failures.append(failure) } }
             return failures
         }
-        await pool.close()
         guard failures.isEmpty else {
             throw Failure(
                 (failures.first as? Failure)?.kind ?? .software,

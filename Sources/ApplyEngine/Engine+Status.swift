@@ -38,8 +38,32 @@ public struct ClusterStatus: Sendable, Encodable {
         public var daysLeft: Int
     }
 
+    /// A command that changes the cluster.
+    public struct Change: Sendable, Encodable {
+        /// The user's name.
+        public var user: String
+        /// The machine that the command runs on.
+        public var machine: String
+        /// The process over there.
+        public var process: Int
+        /// The command: `sealer apply`.
+        public var command: String
+        /// How many seconds ago it began to.
+        public var age: Int
+        /// How many seconds ago it gave its last sign of life.
+        public var silent: Int
+
+        /// All of it for people.
+        public var words: String {
+            "\(user)@\(machine) (\(command), process \(process)) since \(LeaseHolder.words(Double(age))), "
+                + "last sign of life \(LeaseHolder.words(Double(silent))) ago"
+        }
+    }
+
     /// The cluster's name.
     public var name: String
+    /// Who changes the cluster just now; nil when nobody does, or a command that did is dead.
+    public var change: Change?
     /// The image that the Clusterfile names.
     public var image: String
     /// Its digest here.
@@ -75,13 +99,26 @@ extension Engine {
                     }
                 }
             return ClusterStatus(
-                name: cluster.name, image: cluster.image.familiar,
+                name: cluster.name, change: try await change(work, places), image: cluster.image.familiar,
                 imageDigest: source.image.descriptor.digest.description,
                 kubernetes: source.settings.version.description, isRunning: observation?.kubernetes != nil,
                 nodes: places.wanted.map { Self.node($0, observation) }, applications: cluster.commands ?? launched,
                 certificates: try await certificates(work, observation),
                 drift: plan.steps.map(\.summary))
         }
+    }
+
+    /// Who holds the cluster's lock, of which the masters are asked one after the other until one knows somebody.
+    private func change(_ work: ClusterWork, _ places: Places) async throws -> ClusterStatus.Change? {
+        for master in places.masters {
+            guard let holder = try await work.pool.ask(master, { try await $0.lease() }), let owner = holder.owner,
+                holder.silent < ClusterLock.staleAfter / .seconds(1)
+            else { continue }
+            return .init(
+                user: owner.user, machine: owner.machine, process: owner.process, command: owner.command,
+                age: Int(min(holder.age, 1e9)), silent: Int(min(holder.silent, 1e9)))
+        }
+        return nil
     }
 
     private func certificates(_ work: ClusterWork, _ observation: ClusterObservation?) async throws

@@ -154,7 +154,8 @@ public struct Engine: Sendable {
         let session = try await store.session()
         defer { session.end() }
         let folder = ClusterFolder(state: state, cluster: cluster.name)
-        let lock = try await BlockingPool.shared.run { try folder.lock() }
+        let owner = try await LeaseOwner.current("sealer \(options.command)", cluster: cluster.name)
+        let lock = try await BlockingPool.shared.run { try folder.lock(owner) }
         defer { lock.release() }
         try await checkClaim(folder, cluster, options)
         return try await withWork(cluster, keep: true) { work, places in
@@ -169,8 +170,18 @@ public struct Engine: Sendable {
                 }
             }
             try await approve(plan)
-            try await claim(folder, cluster)
-            if !plan.isEmpty { try await execute(plan, work, folder, options) }
+            if plan.isEmpty {
+                try await claim(folder, cluster)
+            } else {
+                try await ClusterLock(purpose: .change, ended: lock.ended).holding(
+                    on: places.masters, pool: work.pool, owner: owner, progress: progress
+                ) {
+                    try await work.marks.checkUnchanged(
+                        (work.observation?.hosts ?? []).map(\.host), of: cluster.name, pool: work.pool)
+                    try await claim(folder, cluster)
+                    try await execute(plan, work, folder, options)
+                }
+            }
             try await self.settle(folder, cluster)
             return AppliedCluster(
                 name: cluster.name, kubeconfig: folder.kubeconfig, addresses: work.addresses, plan: plan)
@@ -230,6 +241,9 @@ public struct Engine: Sendable {
     struct Places: Sendable {
         var wanted: [HostPlace]
         var leaving: [HostPlace]
+
+        /// The masters that there are already.
+        var masters: [String] { wanted.filter { $0.member.isMaster && $0.transport != nil }.map(\.name) }
     }
 
     func withWork<Result: Sendable>(
@@ -299,7 +313,7 @@ public struct Engine: Sendable {
 
 extension Optional {
     /// `map` for work that waits.
-    fileprivate func asyncMap<Result>(_ body: (Wrapped) async throws -> Result) async rethrows -> Result? {
+    func asyncMap<Result>(_ body: (Wrapped) async throws -> Result) async rethrows -> Result? {
         switch self {
         case .some(let value): try await body(value)
         case .none: nil

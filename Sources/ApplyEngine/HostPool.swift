@@ -39,7 +39,32 @@ actor HostPool {
 
     /// The connection to a host.
     func connection(_ name: String) async throws -> ConnectedHost {
-        if let known = connections[name] { return try await known.value }
+        try await establish(name).value
+    }
+
+    /// Asks a host something. When its connection turns out to be lost, it is dropped, unless somebody has made a new one
+    /// since.
+    func ask<Answer: Sendable>(
+        _ name: String, _ body: @Sendable (any Host) async throws -> Answer
+    ) async throws -> Answer {
+        let task = try await establish(name)
+        do {
+            return try await body(try await task.value.host)
+        } catch let failure as Failure where failure.kind == .unreachable {
+            if connections[name] == task { await drop(name) }
+            throw failure
+        }
+    }
+
+    /// Whether there is a connection, or one is being made.
+    func isConnected(_ name: String) -> Bool { connections[name] != nil }
+
+    /// Returns when the connection is there.
+    private func establish(_ name: String) async throws -> Task<ConnectedHost, any Error> {
+        if let known = connections[name] {
+            _ = try await known.value
+            return known
+        }
         guard let transport = places[name]?.transport else {
             throw Failure(.notFound, "the host is not there", at: name)
         }
@@ -47,11 +72,12 @@ actor HostPool {
         let task = Task { try await connector.connect(name, over: transport) }
         connections[name] = task
         do {
-            return try await withTaskCancellationHandler {
+            _ = try await withTaskCancellationHandler {
                 try await task.value
             } onCancel: {
                 task.cancel()
             }
+            return task
         } catch {
             connections[name] = nil
             throw error

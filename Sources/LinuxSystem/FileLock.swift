@@ -3,7 +3,7 @@ import Report
 import Synchronization
 import SystemPackage
 
-/// An advisory lock on a file, held between processes until `release` or the end of the process.
+/// An advisory lock on a file or a folder, held between processes until `release` or the end of the process.
 public final class FileLock: Sendable {
     /// Who else may hold it.
     public enum Mode: Sendable {
@@ -26,6 +26,29 @@ public final class FileLock: Sendable {
         guard descriptor >= 0 else {
             throw Failure(.system, "cannot open the lock file", at: path.string, causes: [Errno(rawValue: errno)])
         }
+        try Self.take(descriptor, path, mode, limit: limit, guarding: what)
+        self.descriptor = Mutex(descriptor)
+    }
+
+    /// Waits for a lock on a folder itself, so that no lock file stays in it. Blocking.
+    ///
+    /// - Throws: `Failure` of kind `notFound` when there is no such folder, else as for a file.
+    public init(folder: FilePath, _ mode: Mode, limit: Duration, guarding what: String) throws {
+        let descriptor = open(folder.string, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            let error = Errno(rawValue: errno)
+            throw Failure(
+                error == .noSuchFileOrDirectory ? .notFound : .system, "cannot open the folder to lock it",
+                at: folder.string, causes: [error])
+        }
+        try Self.take(descriptor, folder, mode, limit: limit, guarding: what)
+        self.descriptor = Mutex(descriptor)
+    }
+
+    /// Locks what is open; closes it when that fails.
+    private static func take(
+        _ descriptor: Int32, _ path: FilePath, _ mode: Mode, limit: Duration, guarding what: String
+    ) throws {
         let operation = (mode == .shared ? LOCK_SH : LOCK_EX) | LOCK_NB
         let end = ContinuousClock.now + limit
         while flock(descriptor, operation) != 0 {
@@ -45,7 +68,6 @@ public final class FileLock: Sendable {
             }
             usleep(20_000)
         }
-        self.descriptor = Mutex(descriptor)
     }
 
     deinit { release() }

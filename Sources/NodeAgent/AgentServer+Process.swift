@@ -35,7 +35,8 @@ extension AgentServer {
             ),
             digest: try await BlockingPool.shared.run { try fileDigest(of: "/proc/self/exe") },
             executable: executable,
-            stateFolder: store
+            stateFolder: store,
+            leaseFile: store.removingLastComponent().appending("lock.json")
         )
         try await server.serve(channel)
     }

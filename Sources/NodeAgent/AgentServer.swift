@@ -1,4 +1,5 @@
 import FoundationEssentials
+import LinuxSystem
 import OCI
 import Remote
 import Report
@@ -12,6 +13,7 @@ public struct AgentServer: Sendable {
     let digest: Digest
     let executable: FilePath
     let stateFolder: FilePath
+    let lease: LeaseFile
 
     /// Makes a server.
     ///
@@ -19,11 +21,15 @@ public struct AgentServer: Sendable {
     ///   - digest: the digest of the agent's executable.
     ///   - executable: where that lies.
     ///   - stateFolder: a folder of the file system whose free space counts; it need not be there.
-    public init(services: NodeServices, digest: Digest, executable: FilePath, stateFolder: FilePath) {
+    ///   - leaseFile: where it is written down who changes the cluster.
+    public init(
+        services: NodeServices, digest: Digest, executable: FilePath, stateFolder: FilePath, leaseFile: FilePath
+    ) {
         self.services = services
         self.digest = digest
         self.executable = executable
         self.stateFolder = stateFolder
+        lease = LeaseFile(leaseFile)
     }
 
     /// Serves a channel until it ends.
@@ -102,6 +108,9 @@ public struct AgentServer: Sendable {
             return try await tellingProgress(stream) { advanced in
                 try await services.unpacker.unpack(request, advanced: advanced)
             }
+        case .lease(let request):
+            let lease = lease
+            return try await BlockingPool.shared.run { try lease.answer(request) }
         }
     }
 

@@ -58,6 +58,8 @@ public enum AgentRequest: Sendable, Codable, Hashable {
     case fetch(FetchRequest)
     /// Unpack an image of your store. Answered by `progress`, then `done`.
     case unpack(UnpackRequest)
+    /// What has to do with the lock of a cluster on this host.
+    case lease(LeaseRequest)
 }
 
 extension AgentRequest {
@@ -77,6 +79,7 @@ extension AgentRequest {
         case .name: "name"
         case .fetch: "fetch"
         case .unpack: "unpack"
+        case .lease(let request): request.word
         }
     }
 }
@@ -89,12 +92,16 @@ public enum AgentReply: Sendable, Codable, Hashable {
     case facts(HostFacts)
     /// The file's size; its bytes follow, then `done`.
     case content(size: Int)
-    /// There is no such file.
+    /// There is no such file, or no lease.
     case absent
     /// The regular files of those asked about, by path.
     case files([String: FileState])
     /// The blobs that are not there.
     case missing([Descriptor])
+    /// The lease is taken by who asked for it; from whom it was taken over, if somebody had it.
+    case leased(from: LeaseHolder?)
+    /// Somebody else has the lease.
+    case held(by: LeaseHolder)
     /// How many bytes of the work are done.
     case progress(Int64)
     /// How the command ended; all that it printed came before.

@@ -57,6 +57,25 @@ public protocol Host: Sendable {
     /// Has the host unpack the layers of an image of its store, base first, into a folder, replacing what was there.
     func unpack(_ request: UnpackRequest, advanced: @escaping @Sendable (Int64) -> Void) async throws
 
+    /// Takes the lease of the host's cluster, in one step as seen by all who try at once. Who has it already may take it again.
+    ///
+    /// - Parameters:
+    ///   - staleAfter: a holder that gave no sign of life for so long loses it.
+    ///   - ended: identifiers of holders that are known to have ended; they lose it at once.
+    /// - Returns: that it is taken, or who has it; both are no errors here.
+    func takeLease(_ owner: LeaseOwner, staleAfter: Duration, ended: [String]) async throws -> LeaseOutcome
+
+    /// Gives a sign of life of who has the lease; makes none where there is none any more.
+    func renewLease(_ owner: LeaseOwner) async throws -> LeaseRenewal
+
+    /// Gives the lease back; nothing there is fine, and somebody else's stays.
+    ///
+    /// - Parameter id: the owner's; nil removes the lease whoever has it, for a host that is taken back to what it was.
+    func returnLease(_ id: String?) async throws
+
+    /// Who has the lease; nil when nobody has. It may be a stale one.
+    func lease() async throws -> LeaseHolder?
+
     /// Ends the connection.
     func close() async
 }

@@ -45,6 +45,12 @@ private final class ScriptedMaster: Host {
     func name(_ image: Descriptor, as reference: Reference) async throws { throw never() }
     func fetch(_ request: FetchRequest, advanced: @escaping @Sendable (Int64) -> Void) async throws { throw never() }
     func unpack(_ request: UnpackRequest, advanced: @escaping @Sendable (Int64) -> Void) async throws { throw never() }
+    func takeLease(_ owner: LeaseOwner, staleAfter: Duration, ended: [String]) async throws -> LeaseOutcome {
+        throw never()
+    }
+    func renewLease(_ owner: LeaseOwner) async throws -> LeaseRenewal { throw never() }
+    func returnLease(_ id: String?) async throws { throw never() }
+    func lease() async throws -> LeaseHolder? { throw never() }
     func close() async {}
 }
 

@@ -199,6 +199,32 @@ struct HostTests {
         #expect(agent.connected.all == ["10.0.0.1"])
     }
 
+    @Test("of two operators whose agents are processes of one node one has its lock, and the other is told who")
+    func lease() async throws {
+        let scratch = try Scratch()
+        let agent = try RealAgent(base: scratch.path.appending("agent"))
+        func owner(_ id: String) -> LeaseOwner {
+            LeaseOwner(
+                id: id, user: id, machine: "ops1", process: 1, command: "sealer apply", cluster: "demo", since: 1.5e9)
+        }
+        var hosts: [any Host] = []
+        for name in ["10.0.0.1", "10.0.0.2"] {
+            hosts.append(try await agent.connect(name, over: LocalTransport(host: name)).host)
+        }
+        #expect(try await hosts[0].takeLease(owner("a"), staleAfter: .seconds(3600), ended: []) == .taken(from: nil))
+        guard case .held(let holder) = try await hosts[1].takeLease(owner("b"), staleAfter: .seconds(3600), ended: [])
+        else {
+            Issue.record("two have the lock")
+            return
+        }
+        #expect(holder.owner == owner("a"))
+        #expect(try Folder.names(in: agent.base).contains("lock.json"))
+        try await hosts[0].returnLease("a")
+        #expect(try await hosts[1].takeLease(owner("b"), staleAfter: .seconds(3600), ended: []) == .taken(from: nil))
+        #expect(try await hosts[0].renewLease(owner("b")) == .renewed)
+        for host in hosts { await host.close() }
+    }
+
     /// Runs `body` with a host that is this machine, and a folder on it.
     private func withHost(_ body: @escaping @Sendable (any Host, FilePath) async throws -> Void) async throws {
         let scratch = try Scratch()

@@ -175,6 +175,14 @@ struct SimulatedHost: Host {
         }
     }
 
+    func takeLease(_ owner: LeaseOwner, staleAfter: Duration, ended: [String]) async throws -> LeaseOutcome {
+        world.with { $0.writes += 1 }
+        return .taken(from: nil)
+    }
+
+    func renewLease(_ owner: LeaseOwner) async throws -> LeaseRenewal { .renewed }
+    func returnLease(_ id: String?) async throws {}
+    func lease() async throws -> LeaseHolder? { nil }
     func close() async {}
 
     // MARK: - Commands

@@ -168,7 +168,9 @@ extension ClusterTests {
         let name = "test-agents"
         do {
             var isFirst = true
-            for request in ["unpack", "blob", "fetch", "name", "write-file", "inspect", "run"] {
+            for request in [
+                "unpack", "blob", "fetch", "name", "write-file", "inspect", "lease-take", "run", "lease-return",
+            ] {
                 for point in ["take", "answer"] {
                     let arguments =
                         isFirst

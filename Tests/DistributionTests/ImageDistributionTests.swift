@@ -55,6 +55,12 @@ struct ImageDistributionTests {
             }
         }
         func unpack(_ request: UnpackRequest, advanced: @escaping @Sendable (Int64) -> Void) async throws {}
+        func takeLease(_ owner: LeaseOwner, staleAfter: Duration, ended: [String]) async throws -> LeaseOutcome {
+            .taken(from: nil)
+        }
+        func renewLease(_ owner: LeaseOwner) async throws -> LeaseRenewal { .renewed }
+        func returnLease(_ id: String?) async throws {}
+        func lease() async throws -> LeaseHolder? { nil }
         func close() async {}
     }
 

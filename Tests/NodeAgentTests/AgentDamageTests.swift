@@ -18,7 +18,8 @@ import Testing
             services: FakeServices().services,
             digest: try Digest(AgentPair.digest),
             executable: "/none/none",
-            stateFolder: "/tmp"
+            stateFolder: "/tmp",
+            leaseFile: "/none/lock.json"
         )
         let channel = DescriptorChannel(input: requests.readEnd, output: replies.writeEnd)
         let server = Task { try await agent.serve(channel) }

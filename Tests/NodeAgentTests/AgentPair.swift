@@ -28,7 +28,8 @@ struct AgentPair: Sendable {
             services: services,
             digest: try Digest(digest),
             executable: folder.appending("sealer.temporary"),
-            stateFolder: folder
+            stateFolder: folder,
+            leaseFile: folder.appending("lock.json")
         )
         let agentEnd = DescriptorChannel(input: requests.readEnd, output: replies.writeEnd)
         let server = Task { try await agent.serve(agentEnd) }

@@ -100,6 +100,8 @@ struct HostReset {
         try await HostBaseline.delete(on: host)
         // The mark goes last: as long as it is there, the host counts as the cluster's.
         try await host.delete(NodeMark.path)
+        // Not by its path: whoever holds it may be renewing it just now.
+        try await host.returnLease(nil)
         try await host.delete("/var/lib/sealer/bin")
         return additions
     }

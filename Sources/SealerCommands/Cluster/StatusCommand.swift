@@ -37,6 +37,7 @@ struct StatusCommand: ContextCommand {
             let first = status.certificates.first.map {
                 "\($0.host): \($0.name) ends \($0.ends), in \($0.daysLeft) days"
             }
+            let change = status.change.map { ["being changed: \(TerminalText.line($0.words))"] } ?? []
             let drift =
                 status.drift.isEmpty
                 ? ["drift: none, the cluster is what its Clusterfile says"]
@@ -48,8 +49,7 @@ struct StatusCommand: ContextCommand {
                     "Kubernetes:    \(status.kubernetes)",
                     "certificates:  \(first.map { "the first to end is \($0)" } ?? "none yet")",
                     "applications:  \(status.applications.isEmpty ? "none" : status.applications.joined(separator: "; "))",
-                    "",
-                ] + table.lines + [""] + drift).joined(separator: "\n")
+                ] + change + [""] + table.lines + [""] + drift).joined(separator: "\n")
         }
     }
 }
