@@ -92,9 +92,10 @@ public struct Engine: Sendable {
         }
         let (blueprint, observation) = try await work.survey(places.wanted.filter { $0.transport != nil })
         try ClusterSupport.check(observation.kubernetes, settings: work.source.settings)
+        for warning in observation.hosts.compactMap(ClusterBlueprint.etcdWarning) { progress.send(.warning(warning)) }
         let (reached, leavingNames) = await leaving(places, work)
         work.add(leaving: reached)
-        var difference = blueprint.difference(from: observation, leaving: reached, leavingNames: leavingNames)
+        var difference = try blueprint.difference(from: observation, leaving: reached, leavingNames: leavingNames)
         if !missing.isEmpty {
             difference.add(
                 fresh: .fresh(cluster, hosts: names, podNetworking: networking, reason: reason),

@@ -8,11 +8,11 @@ import SystemPackage
 public struct Kubeadm: KubernetesRuntime {
     static let administratorFile: FilePath = "/etc/kubernetes/admin.conf"
     static let authorityFile: FilePath = "/etc/kubernetes/pki/ca.crt"
-    private static let configurationFile: FilePath = "/etc/kubernetes/sealer-kubeadm.yaml"
+    static let configurationFile: FilePath = "/etc/kubernetes/sealer-kubeadm.yaml"
 
     let settings: ClusterSettings
-    private let preparation: NodePreparation
-    private let configuration: KubeadmConfiguration
+    let preparation: NodePreparation
+    let configuration: KubeadmConfiguration
 
     /// Makes the runtime.
     ///
@@ -39,6 +39,7 @@ public struct Kubeadm: KubernetesRuntime {
 
     /// Runs `kubeadm init`. Its token is thrown away: members get tickets of their own.
     public func initialise(_ master: ClusterNode, isAlone: Bool, step: Step) async throws {
+        try await forgetFormerFiles(on: master)
         let token = BootstrapToken()
         let runtime = try await preparation.runtime(of: master)
         let file = try configuration.initFile(
@@ -90,6 +91,7 @@ public struct Kubeadm: KubernetesRuntime {
 
     /// Runs `kubeadm join` with the ticket's token and CA hash.
     public func join(_ node: ClusterNode, through master: ClusterNode, ticket: JoinTicket, step: Step) async throws {
+        try await forgetFormerFiles(on: node)
         let file = try configuration.joinFile(
             for: KubeadmNode(node, runtime: try await preparation.runtime(of: node)),
             asMaster: node.role == .master,
@@ -116,8 +118,15 @@ public struct Kubeadm: KubernetesRuntime {
             limit: .seconds(120))
     }
 
+    /// A new member has no former configuration to go back to, whatever an earlier membership left.
+    private func forgetFormerFiles(on node: ClusterNode) async throws {
+        for purpose in [Self.kubeletPurpose, Self.controlPlanePurpose] {
+            try await FormerFiles.forget(purpose, on: node.host)
+        }
+    }
+
     /// Runs kubeadm with its configuration in a file that only root can read and that is gone afterwards: it has a token.
-    private func kubeadm(
+    func kubeadm(
         _ arguments: [String],
         configuration: Data,
         token: BootstrapToken,
@@ -125,7 +134,7 @@ public struct Kubeadm: KubernetesRuntime {
         limit: Duration,
         step: Step
     ) async throws {
-        let purpose = arguments.prefix(2).joined(separator: " ")
+        let purpose = arguments.prefix { !$0.hasPrefix("--") }.joined(separator: " ")
         let file = Self.configurationFile
         try await node.host.writeFile(file, configuration, permissions: 0o600)
         let outcome: Result<CommandResult, any Error>

@@ -21,7 +21,7 @@ public struct KubeadmConfiguration: Sendable {
     /// What the runtime of a node needs to be told.
     public typealias NodeRuntime = KubeadmNode.Runtime
 
-    private let settings: KubeadmSettings
+    let settings: KubeadmSettings
     private let api: KubeadmAPI
 
     /// Makes a generator for the version of the settings.
@@ -50,7 +50,13 @@ public struct KubeadmConfiguration: Sendable {
     ///   - isAlone: whether there are no worker nodes, so that the master must take ordinary pods.
     /// - Throws: `Failure` of kind `invalidInput` for a document of the user that cannot be laid over.
     public func initFile(for node: KubeadmNode, token: BootstrapToken, isAlone: Bool) throws -> KubeadmFile {
-        try file([
+        try file(try initDocuments(for: node, token: token, isAlone: isAlone))
+    }
+
+    func initDocuments(for node: KubeadmNode, token: BootstrapToken, isAlone: Bool) throws
+        -> [any KubeadmDocuments.Document]
+    {
+        [
             KubeadmDocuments.InitConfiguration(
                 bootstrapToken: .init(token: token.text, ttl: "2h0m0s"),
                 localAPIEndpoint: try endpoint(of: node),
@@ -76,7 +82,7 @@ public struct KubeadmConfiguration: Sendable {
             KubeadmDocuments.KubeletConfiguration(
                 cgroupDriver: node.runtime.cgroupDriver, failSwapOn: !node.hasSwap),
             KubeadmDocuments.KubeProxyConfiguration(mode: "iptables", leavesConntrackAlone: node.isContainer),
-        ])
+        ]
     }
 
     /// The file for `kubeadm join` of a worker, or of a further master, which must have the authorities and its certificates
@@ -90,17 +96,24 @@ public struct KubeadmConfiguration: Sendable {
         for node: KubeadmNode, asMaster: Bool = false, token: BootstrapToken, authorityHash: String,
         isAlone: Bool = false
     ) throws -> KubeadmFile {
+        try file([
+            joinDocument(
+                for: node, asMaster: asMaster, token: token, authorityHash: authorityHash, isAlone: isAlone)
+        ])
+    }
+
+    func joinDocument(
+        for node: KubeadmNode, asMaster: Bool, token: BootstrapToken, authorityHash: String, isAlone: Bool
+    ) throws -> KubeadmDocuments.JoinConfiguration {
         // The first master's kubelet configuration is the cluster's; this node's container runtime may use another driver.
         let driver = [("cgroup-driver", node.runtime.cgroupDriver)]
-        return try file([
-            KubeadmDocuments.JoinConfiguration(
-                discovery: .init(
-                    apiServerEndpoint: Self.controlPlaneEndpoint, token: token.text, caCertHashes: [authorityHash],
-                    timeout: "2m0s"),
-                nodeRegistration: registration(of: node, taints: asMaster && isAlone ? [] : nil, more: driver),
-                localAPIEndpoint: asMaster ? try endpoint(of: node) : nil
-            )
-        ])
+        return KubeadmDocuments.JoinConfiguration(
+            discovery: .init(
+                apiServerEndpoint: Self.controlPlaneEndpoint, token: token.text, caCertHashes: [authorityHash],
+                timeout: "2m0s"),
+            nodeRegistration: registration(of: node, taints: asMaster && isAlone ? [] : nil, more: driver),
+            localAPIEndpoint: asMaster ? try endpoint(of: node) : nil
+        )
     }
 
     /// The further names and addresses of the API server: the settings' and those of the documents that are laid over.
@@ -149,23 +162,28 @@ public struct KubeadmConfiguration: Sendable {
         var notes: [String] = []
         let nodes = try documents.map { document -> YAMLNode in
             let kind = type(of: document).kind
-            var fields = try KubeadmArguments.normalized(document.fields, of: kind)
-            for overlay in settings.imageOverlays where overlay.kind == kind {
-                var upper = try KubeadmArguments.normalized(overlay.fields, of: kind)
-                Self.leaveOut(&upper, over: fields, kind, &notes)
-                fields = lay(upper, over: fields, kind, &notes)
-            }
-            for overlay in settings.overlays where overlay.kind == kind {
-                let upper = try KubeadmArguments.normalized(overlay.fields, of: kind)
-                fields = lay(upper, over: fields, kind, &notes)
-            }
-            fields = KubernetesKnowledge.known(fields, of: kind, to: settings.version, api: api, notes: &notes)
+            var fields = try laidOver(document.fields, of: kind, notes: &notes)
             fields = try KubeadmArguments.formed(fields, of: kind, for: api)
             fields["apiVersion"] = YAMLNode(kind.apiVersion(api))
             fields["kind"] = YAMLNode(kind.rawValue)
             return Self.ordered(fields)
         }
         return KubeadmFile(bytes: Data(YAMLNode.text(of: nodes).utf8), notes: notes)
+    }
+
+    /// Fields with the documents of their kind laid over, without what the version does not know, arguments as maps.
+    func laidOver(_ lower: YAMLMapping, of kind: KubeadmDocument.Kind, notes: inout [String]) throws -> YAMLMapping {
+        var fields = try KubeadmArguments.normalized(lower, of: kind)
+        for overlay in settings.imageOverlays where overlay.kind == kind {
+            var upper = try KubeadmArguments.normalized(overlay.fields, of: kind)
+            Self.leaveOut(&upper, over: fields, kind, &notes)
+            fields = lay(upper, over: fields, kind, &notes)
+        }
+        for overlay in settings.overlays where overlay.kind == kind {
+            let upper = try KubeadmArguments.normalized(overlay.fields, of: kind)
+            fields = lay(upper, over: fields, kind, &notes)
+        }
+        return KubernetesKnowledge.known(fields, of: kind, to: settings.version, api: api, notes: &notes)
     }
 
     /// Fields that stay as sealer sets them: the rest of the cluster hangs on them.

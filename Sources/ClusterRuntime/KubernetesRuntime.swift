@@ -47,6 +47,24 @@ public protocol KubernetesRuntime: Sendable {
     /// Deletes a node's object; none there is fine.
     func removeNode(_ node: String, through master: ClusterNode) async throws
 
+    /// Brings the cluster's own copies of its configuration into the wanted state, and what runs as pods of the cluster: for
+    /// the control plane and kubelet it only says what they should be.
+    ///
+    /// - Parameter parts: what of the configuration is another one than before; empty when only the copies are concerned.
+    func uploadConfiguration(_ parts: Set<ConfigurationChange.Part>, through master: ClusterNode, step: Step)
+        async throws
+
+    /// Brings a master's API server, controller manager and scheduler into the wanted state, and sees them run with it. When
+    /// they do not, what they had before is brought back. One master at a time.
+    ///
+    /// - Parameter certificates: the master's certificates, made anew: they are taken where their names are other ones than
+    ///   those of the certificate that is there.
+    func reconfigureControlPlane(of master: ClusterNode, certificates: [CertificateFile], step: Step) async throws
+
+    /// Brings a node's kubelet to the configuration that the cluster has (`uploadConfiguration`), and sees it run with it. When
+    /// it does not, what it had before is brought back.
+    func reconfigureKubelet(of node: ClusterNode, through master: ClusterNode, step: Step) async throws
+
     /// The administrator's kubeconfig, with the master's address as the server's.
     func kubeconfig(of master: ClusterNode) async throws -> Data
 

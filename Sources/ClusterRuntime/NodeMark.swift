@@ -49,6 +49,13 @@ public struct NodeMark: Sendable, Hashable, Codable {
     /// The plugins that ran, by name and phase; nil when none did since the host became settled.
     public var plugins: [String: PluginNote]?
 
+    /// What kubeadm left of kubelet's and the control plane's configuration, by path; nil before it is a member.
+    public var kubernetesFiles: [String: FileState]?
+    /// The digest of the cluster's configuration of kubelet that it has taken over.
+    public var kubelet: OCI.Digest?
+    /// The digest of the cluster's configuration of the control plane that it has taken over; masters only.
+    public var controlPlane: OCI.Digest?
+
     /// What a plugin's script was when it ran.
     public struct PluginNote: Sendable, Hashable, Codable {
         /// The digest of the script and of what it ran for.

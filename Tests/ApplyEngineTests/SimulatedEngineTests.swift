@@ -57,6 +57,8 @@ struct SimulatedEngineTests {
         var alias = "old.local"
         /// What a Config document sets; nil for none.
         var size: Int?
+        /// What kubelet is told; nil for nothing.
+        var maxPods: Int?
         var hasPlugins: Bool
 
         var text: String {
@@ -84,6 +86,15 @@ struct SimulatedEngineTests {
                         spec: {path: values.yaml, strategy: merge, data: "size: \(size)"}
                         """
                     } ?? "")
+                    + (maxPods.map { pods in
+                        """
+
+                        ---
+                        apiVersion: kubelet.config.k8s.io/v1beta1
+                        kind: KubeletConfiguration
+                        maxPods: \(pods)
+                        """
+                    } ?? "")
                     + (hasPlugins
                         ? """
 
@@ -107,7 +118,10 @@ struct SimulatedEngineTests {
     private func engine(_ world: SimulatedWorld, _ store: ImageStore, _ state: FilePath) -> Engine {
         Engine(
             store: store, state: state, infra: SimulatedInfra(world: world), connector: SimulatedInfra(world: world),
-            makeRuntime: { SimulatedKubernetes(world: world, version: $0.version.description) },
+            makeRuntime: {
+                SimulatedKubernetes(
+                    world: world, version: $0.version.description, wanted: try ConfigurationFields($0).text)
+            },
             progress: SilentProgress())
     }
 
@@ -132,6 +146,13 @@ struct SimulatedEngineTests {
             let before = world.with { $0.writes }
             _ = try await engine.apply(cluster, .init()) { _ in }
             #expect(world.with { $0.writes } == before, "seed \(seed): an apply with nothing to do wrote something")
+            let (told, files) = world.with { state in
+                (state.configuration, state.machines.mapValues { $0.files[ClusterBlueprint.kubeletFiles[0]]?.bytes })
+            }
+            for address in draft.masters + draft.workers {
+                #expect(
+                    files[address] == Data(told.utf8), "seed \(seed): kubelet of \(address) has another configuration")
+            }
             let names = world.with { Set($0.nodes.keys) }
             #expect(names.count == draft.masters.count + draft.workers.count, "seed \(seed): \(names)")
             return
@@ -209,7 +230,8 @@ struct SimulatedEngineTests {
 extension SimulatedEngineTests.Draft {
     /// Something happens to the cluster, or its user changes the Clusterfile.
     mutating func change(_ world: SimulatedWorld, number: Int, _ dice: inout SeededGenerator) {
-        switch Int.random(in: 0..<9, using: &dice) {
+        switch Int.random(in: 0..<11, using: &dice) {
+        case 9, 10: maxPods = Bool.random(using: &dice) ? 50 + number : nil
         case 8: size = Bool.random(using: &dice) ? number : nil
         case 0:
             let address = "10.0.2.\(number + 1)"

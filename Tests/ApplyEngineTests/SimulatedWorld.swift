@@ -26,6 +26,7 @@ final class SimulatedWorld: Sendable {
         /// What the image's own script takes away.
         mutating func cleanKubernetes() {
             files = files.filter { !$0.key.hasPrefix("/etc/kubernetes/") && !$0.key.hasPrefix("/etc/cni/net.d/") }
+                .filter { !$0.key.hasPrefix("/var/lib/kubelet/") }
         }
     }
 
@@ -39,6 +40,8 @@ final class SimulatedWorld: Sendable {
         var nodes: [String: NodeStatus] = [:]
         var etcd: Set<String> = []
         var record: [String: String]?
+        /// The configuration that the cluster was told.
+        var configuration = ""
         /// How many calls changed something.
         var writes = 0
         var violations: [String] = []
@@ -271,6 +274,8 @@ struct SimulatedHost: Host {
 struct SimulatedKubernetes: KubernetesRuntime {
     let world: SimulatedWorld
     let version: String
+    /// The configuration that the cluster should be told.
+    let wanted: String
 
     private func change(_ place: String, _ body: (inout SimulatedWorld.State) -> Void) throws {
         try world.write(place, body)
@@ -290,11 +295,42 @@ struct SimulatedKubernetes: KubernetesRuntime {
             name: node.name, isReady: true, isMaster: node.role == .master, address: node.address,
             podNetwork: node.podNetwork, version: version)
         if node.role == .master { state.etcd.insert(node.name) }
+        write(state.configuration, to: ClusterBlueprint.kubeletFiles, of: node, &state)
+        if node.role == .master { write(wanted, to: ClusterBlueprint.controlPlaneFiles, of: node, &state) }
+    }
+
+    private func write(
+        _ text: String, to paths: [String], of node: ClusterNode, _ state: inout SimulatedWorld.State
+    ) {
+        for path in paths {
+            state.machines[node.host.name]?.files[path] = .init(bytes: Data(text.utf8), permissions: 0o600)
+        }
+    }
+
+    func uploadConfiguration(
+        _ parts: Set<ConfigurationChange.Part>, through master: ClusterNode, step: Step
+    ) async throws {
+        try change(master.host.name) { $0.configuration = wanted }
+    }
+
+    func reconfigureControlPlane(of master: ClusterNode, certificates: [CertificateFile], step: Step) async throws {
+        try change(master.host.name) { state in
+            if state.nodes[master.name] == nil { state.violations.append("\(master.name) is no master") }
+            write(wanted, to: ClusterBlueprint.controlPlaneFiles, of: master, &state)
+        }
+    }
+
+    func reconfigureKubelet(of node: ClusterNode, through master: ClusterNode, step: Step) async throws {
+        try change(node.host.name) { state in
+            if state.configuration != wanted { state.violations.append("\(node.name) asks what nobody was told") }
+            write(state.configuration, to: ClusterBlueprint.kubeletFiles, of: node, &state)
+        }
     }
 
     func initialise(_ master: ClusterNode, isAlone: Bool, step: Step) async throws {
         try change(master.host.name) { state in
             if !state.nodes.isEmpty { state.violations.append("there is a cluster already") }
+            state.configuration = wanted
             become(master, &state)
         }
     }

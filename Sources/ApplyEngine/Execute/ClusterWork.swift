@@ -183,6 +183,9 @@ final class ClusterWork: StepPerformer {
         case .initialise: try await initialise(node, handle)
         case .joinMaster, .joinNode: try await join(node, handle)
         case .setHostname(let name): try await rename(host, to: name)
+        case .uploadConfiguration(let parts): try await upload(parts, handle)
+        case .reconfigureControlPlane: try await reconfigureControlPlane(node, handle)
+        case .reconfigureKubelet: try await reconfigureKubelet(node, handle)
         case .settle:
             try await marks.change(host) { mark in
                 mark.isArriving = nil
@@ -227,7 +230,8 @@ final class ClusterWork: StepPerformer {
         let isAlone = try blueprint().nodes.allSatisfy(\.isMaster)
         try await runtime.initialise(master, isAlone: isAlone, step: handle)
         try await keepKubeconfig(of: master)
-        try await marks.change(master.host) { $0.membership = .complete }
+        try await record(try blueprint().configurationRecord(isComplete: true), through: master)
+        try await noteConfiguration(of: node, master.host) { $0.membership = .complete }
     }
 
     private func join(_ node: NodeBlueprint, _ handle: Step) async throws {
@@ -238,7 +242,7 @@ final class ClusterWork: StepPerformer {
         try await runtime.join(newcomer, through: master, ticket: ticket, step: handle)
         // It has an API server and a registry of its own now.
         if node.isMaster { try await write(names: node.names, to: newcomer.host) }
-        try await marks.change(newcomer.host) { $0.membership = .complete }
+        try await noteConfiguration(of: node, newcomer.host) { $0.membership = .complete }
     }
 
     /// A host that kubeadm may begin on: marked as begun, with its certificates if it becomes a master. When an attempt of this
@@ -280,6 +284,7 @@ final class ClusterWork: StepPerformer {
             mark.membership = .none
             mark.runtime = nil
             mark.runtimeFiles = [:]
+            (mark.kubernetesFiles, mark.kubelet, mark.controlPlane) = (nil, nil, nil)
         }
     }
 
@@ -299,8 +304,9 @@ final class ClusterWork: StepPerformer {
         try await record([ClusterBlueprint.RecordKey.launch: blueprint.launch.description])
     }
 
-    private func record(_ values: [String: String]) async throws {
-        let master = try await first()
+    func record(_ values: [String: String]) async throws { try await record(values, through: try await first()) }
+
+    private func record(_ values: [String: String], through master: ClusterNode) async throws {
         let before = try await runtime.record(through: master) ?? [:]
         let after = before.merging(values) { $1 }
         guard after != before else { return }
@@ -337,7 +343,7 @@ final class ClusterWork: StepPerformer {
         return node
     }
 
-    private func clusterNode(_ node: NodeBlueprint) async throws -> ClusterNode {
+    func clusterNode(_ node: NodeBlueprint) async throws -> ClusterNode {
         var found = try await observedNode(node.host)
         found.podNetwork = node.podNetwork
         return found

@@ -45,7 +45,9 @@ struct Observer: Sendable {
     private func inspect(_ seen: HostObservation, for node: NodeBlueprint) async throws -> HostObservation {
         var seen = seen
         let host = try await pool.connection(seen.host).host
-        let paths = node.paths + (seen.mark?.runtimeFiles.keys.sorted() ?? [])
+        let paths =
+            node.paths + (seen.mark?.runtimeFiles.keys.sorted() ?? [])
+            + (seen.mark?.kubernetesFiles?.keys.sorted() ?? [])
         seen.files = try await host.inspect(paths.map { .init($0) })
         seen.services = try await host.services(node.services)
         return seen

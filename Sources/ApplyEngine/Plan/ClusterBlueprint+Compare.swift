@@ -12,15 +12,15 @@ extension ClusterBlueprint {
     ///   - leavingNames: names and addresses of all that leave, also of those that cannot be reached.
     public func difference(
         from observation: ClusterObservation, leaving: [HostObservation] = [], leavingNames: Set<String> = []
-    ) -> ClusterDifference {
+    ) throws -> ClusterDifference {
         let kubernetes = observation.kubernetes
         let first = kubernetes?.through ?? nodes.first { $0.isMaster }?.host ?? ""
         let seen = Dictionary(observation.hosts.map { ($0.host, $0) }) { first, _ in first }
         let throughAddress = nodes.first { $0.host == first }?.address ?? ""
-        return ClusterDifference(
+        var difference = ClusterDifference(
             hosts: nodes.compactMap { node in
                 seen[node.host].map {
-                    difference(node, $0, kubernetes, isFirst: node.host == first, through: throughAddress)
+                    self.difference(node, $0, kubernetes, isFirst: node.host == first, through: throughAddress)
                 }
             },
             first: first,
@@ -30,6 +30,8 @@ extension ClusterBlueprint {
             record: recordReason(kubernetes?.record),
             leaving: leavingNodes(kubernetes, leaving, leavingNames)
         )
+        if let kubernetes { try addConfiguration(to: &difference, kubernetes, seen) }
+        return difference
     }
 
     private func launchReason(_ record: [String: String]?) -> String? {

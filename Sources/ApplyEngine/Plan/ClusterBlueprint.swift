@@ -14,6 +14,9 @@ public struct ClusterBlueprint: Sendable {
         static let image = "image"
         static let clusterfile = "clusterfile"
         static let launch = "launch"
+        static let configuration = ConfigurationFields.recordKey
+        /// Whether the cluster was told all of its configuration: `begun` before, `complete` after.
+        static let configurationState = "configuration-state"
     }
 
     /// The cluster that is wanted.
@@ -28,13 +31,25 @@ public struct ClusterBlueprint: Sendable {
     public var nodes: [NodeBlueprint]
     /// The digest of all that launching depends on.
     public var launch: Digest
+    /// What kubeadm, kubelet and kube-proxy shall be told.
+    public var configuration: ConfigurationFields
+    /// The same as the cluster keeps it.
+    public var configurationText: String
+
+    /// What the cluster knows of its configuration, before and after it is told.
+    func configurationRecord(isComplete: Bool) -> [String: String] {
+        [
+            RecordKey.configuration: configurationText,
+            RecordKey.configurationState: isComplete ? "complete" : "begun",
+        ]
+    }
 
     /// What the cluster shall know of itself.
     public var record: [String: String] {
         [
             RecordKey.image: image.description, RecordKey.clusterfile: cluster.text,
             RecordKey.launch: launch.description,
-        ]
+        ].merging(configurationRecord(isComplete: true)) { $1 }
     }
 }
 
@@ -154,9 +169,11 @@ struct BlueprintSource: Sendable {
                 network: settings.network, nodes: hosts.map { ($0.nodeName, $0.address) }, present: present)
             : nil
         let masters = hosts.filter(\.member.isMaster)
+        let configuration = try ConfigurationFields(settings)
         return ClusterBlueprint(
             cluster: cluster, image: image.descriptor.digest, rootfs: image.rootfs.digest, settings: settings,
-            nodes: try hosts.map { try node($0, masters: masters, parts: parts) }, launch: try launchDigest())
+            nodes: try hosts.map { try node($0, masters: masters, parts: parts) }, launch: try launchDigest(),
+            configuration: configuration, configurationText: try configuration.text)
     }
 
     private func node(_ host: HostObservation, masters: [HostObservation], parts: PodNetworkPlan?) throws

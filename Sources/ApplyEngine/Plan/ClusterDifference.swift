@@ -19,6 +19,22 @@ public struct ClusterDifference: Sendable, Hashable {
     public var record: String?
     /// Members that must go.
     public var leaving: [LeavingNode]
+    /// What of the cluster's configuration must be told to it; nil when it has all.
+    public var configuration: Configuration?
+
+    /// What a cluster must be told.
+    public struct Configuration: Sendable, Hashable {
+        /// The parts that are other ones than before.
+        public var parts: [ConfigurationChange.Part]
+        /// Why.
+        public var reason: String
+
+        /// Makes one.
+        public init(parts: [ConfigurationChange.Part], reason: String) {
+            self.parts = parts
+            self.reason = reason
+        }
+    }
 
     /// Makes a difference.
     public init(
@@ -60,6 +76,10 @@ public struct NodeDifference: Sendable, Hashable {
     public var runtime: String?
     /// Why labels or taints must be set.
     public var label: String?
+    /// Why the control plane must be brought to the cluster's configuration; masters only.
+    public var controlPlane: String?
+    /// Why kubelet must be brought to the cluster's configuration.
+    public var kubelet: String?
     /// Why it is not ready although it is a member.
     public var unready: String?
     /// The plugins that are due on it, in the order in which those of a phase run.

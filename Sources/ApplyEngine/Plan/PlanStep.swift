@@ -99,6 +99,12 @@ public enum StepAction: Sendable, Hashable, Codable {
     case joinMaster
     /// Makes the host a worker.
     case joinNode
+    /// Tells the cluster its configuration; the parts that are other ones than before, by their names.
+    case uploadConfiguration([String])
+    /// Brings the master's control plane to the cluster's configuration.
+    case reconfigureControlPlane
+    /// Brings the node's kubelet to the cluster's configuration.
+    case reconfigureKubelet
     /// Sets labels and taints of the node.
     case label
     /// Waits until every node is ready.

@@ -40,6 +40,7 @@ public struct Planner: Sendable {
         for host in difference.hosts { addPlugins(.preInstall, on: host, .install, after: prepared(host)) }
         for host in difference.hosts { addPlugins(.preScaleUp, on: host, .install, after: prepared(host)) }
         for host in difference.hosts { addInstallation(host) }
+        addConfiguration()
         for host in difference.hosts { addMembership(host) }
         for host in difference.hosts { addLabels(host) }
         for host in difference.hosts { addArrival(host) }
@@ -155,6 +156,36 @@ public struct Planner: Sendable {
 
     // MARK: - Members
 
+    /// A running cluster takes another configuration: it is told first, then the masters take it over one at a time, then the
+    /// kubelets; one of them alone to begin with, so that a configuration that kubelet does not run with stops one and not all.
+    private mutating func addConfiguration() {
+        if let configuration = difference.configuration {
+            step(
+                "upload-configuration", .configure, .uploadConfiguration(configuration.parts.map(\.rawValue)),
+                on: difference.first, "tell the cluster its configuration", configuration.reason, limit: 900)
+        }
+        func before(_ host: NodeDifference) -> [PlanStep.ID] {
+            ["upload-configuration"] + ["runtime", "authorities", "hostname"].map { "\($0)/\(host.host)" }
+        }
+        for host in difference.hosts {
+            guard let reason = host.controlPlane else { continue }
+            step(
+                "control-plane/\(host.host)", .configure, .reconfigureControlPlane, on: host.host,
+                "bring the control plane to the cluster's configuration", reason, after: before(host),
+                lane: Self.controlPlaneLane, limit: 900)
+        }
+        let masters = difference.hosts.filter(\.isMaster).map { "control-plane/\($0.host)" }
+        var pioneer: PlanStep.ID?
+        for host in difference.hosts {
+            guard let reason = host.kubelet else { continue }
+            let id = "kubelet-configuration/\(host.host)"
+            step(
+                id, .configure, .reconfigureKubelet, on: host.host, "bring kubelet to the cluster's configuration",
+                reason, after: before(host) + masters + (pioneer.map { [$0] } ?? []), limit: 600)
+            pioneer = pioneer ?? id
+        }
+    }
+
     private mutating func addMembership(_ host: NodeDifference) {
         var ready =
             ["runtime", "authorities", "pod-network", "registry", "balancer", "clean"].map { "\($0)/\(host.host)" }
@@ -169,11 +200,12 @@ public struct Planner: Sendable {
         } else if host.isMaster {
             step(
                 "join/\(host.host)", .controlPlane, .joinMaster, on: host.host, "join the control plane",
-                "it is no member yet", after: ready + ["init"], lane: Self.controlPlaneLane, limit: 480)
+                "it is no member yet", after: ready + ["init", "upload-configuration"],
+                lane: Self.controlPlaneLane, limit: 480)
         } else {
             step(
                 "join/\(host.host)", .join, .joinNode, on: host.host, "join the cluster", "it is no member yet",
-                after: ready + ["init"], limit: 420)
+                after: ready + ["init", "upload-configuration"], limit: 420)
         }
     }
 
@@ -225,7 +257,9 @@ public struct Planner: Sendable {
 
     private mutating func addClosing() {
         let members = ["init"] + difference.hosts.map { "join/\($0.host)" }
-        let touched = difference.hosts.flatMap { ["runtime/\($0.host)", "pod-network/\($0.host)"] }
+        let touched = difference.hosts.flatMap { host in
+            ["runtime", "pod-network", "control-plane", "kubelet-configuration"].map { "\($0)/\(host.host)" }
+        }
         let unready = difference.hosts.compactMap { host in host.unready.map { "\(host.host): \($0)" } }
         let hasNewMembers = members.contains(where: names.contains)
         var waitReason: String?

@@ -1,0 +1,69 @@
+import ClusterRuntime
+import Clusterfile
+import OCI
+import Remote
+import Report
+import SystemPackage
+
+/// What a running cluster was told of its configuration, compared with what it should be told.
+extension ClusterBlueprint {
+    /// kubelet's files that kubeadm writes.
+    static let kubeletFiles = Kubeadm.kubeletFiles.map(\.string)
+    /// The control plane's files that kubeadm writes, etcd's among them.
+    static let controlPlaneFiles = Kubeadm.controlPlaneFiles.map(\.string) + [etcdManifest]
+    private static let etcdManifest = "/etc/kubernetes/manifests/etcd.yaml"
+
+    /// Adds what must be told and taken over.
+    ///
+    /// - Throws: `Failure` of kind `conflict` for what a cluster that is there cannot change any more.
+    func addConfiguration(
+        to difference: inout ClusterDifference, _ kubernetes: KubernetesObservation, _ seen: [String: HostObservation]
+    ) throws {
+        let record = kubernetes.record ?? [:]
+        let before = try record[RecordKey.configuration].map { try ConfigurationFields.decode(from: $0) }
+        let changes = before.map { configuration.changes(from: $0) } ?? []
+        if let refusal = ConfigurationChange.refusal(of: changes, in: cluster.name) { throw refusal }
+        if !changes.isEmpty {
+            difference.configuration = .init(
+                parts: Set(changes.map(\.part)).sorted { $0.rawValue < $1.rawValue },
+                reason: changes.map(\.words).joined(separator: "; "))
+        } else if before != nil, record[RecordKey.configurationState] != "complete" {
+            // What an interrupted command had told it already is told again.
+            difference.configuration = .init(
+                parts: [.dns, .kubeProxy], reason: "an earlier command did not tell it all of it")
+        }
+        for index in difference.hosts.indices where difference.hosts[index].membership == .complete {
+            guard let host = seen[difference.hosts[index].host], let mark = host.mark else { continue }
+            difference.hosts[index].kubelet = try reason(
+                .kubelet, taken: mark.kubelet, before, changes, mark, host, Self.kubeletFiles)
+            guard difference.hosts[index].isMaster else { continue }
+            difference.hosts[index].controlPlane = try reason(
+                .controlPlane, taken: mark.controlPlane, before, changes, mark, host,
+                Kubeadm.controlPlaneFiles.map(\.string))
+        }
+    }
+
+    private func reason(
+        _ part: ConfigurationChange.Part, taken: Digest?, _ before: ConfigurationFields?,
+        _ changes: [ConfigurationChange], _ mark: NodeMark, _ host: HostObservation, _ paths: [String]
+    ) throws -> String? {
+        let wanted = try configuration.digest(of: part)
+        // A node that did not note it has what the cluster was told.
+        if try (taken ?? before?.digest(of: part) ?? wanted) != wanted {
+            let own = changes.filter { $0.part == part }.map(\.words)
+            return own.isEmpty ? "it has not taken over what the cluster was told" : own.joined(separator: "; ")
+        }
+        let changed = paths.filter { path in
+            mark.kubernetesFiles?[path].map { $0 != host.files[path] } ?? false
+        }
+        return changed.isEmpty ? nil : "\(changed.joined(separator: ", ")) is not as kubeadm left it"
+    }
+
+    /// What no step mends and people should know: kubeadm can write etcd's manifest only for a cluster of one member.
+    static func etcdWarning(_ host: HostObservation) -> String? {
+        guard let known = host.mark?.kubernetesFiles?[etcdManifest], host.files[etcdManifest] != known else {
+            return nil
+        }
+        return "\(host.host): \(etcdManifest) is not as kubeadm left it; sealer does not change etcd's settings"
+    }
+}

@@ -1,0 +1,268 @@
+import FoundationEssentials
+import Remote
+import Report
+import SystemPackage
+import YAML
+
+/// A running cluster takes another configuration: the part that lies in the cluster, and the masters' static pods.
+extension Kubeadm {
+    private static let components = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"]
+    private static let manifests: FilePath = "/etc/kubernetes/manifests"
+
+    /// The static pods' files that `reconfigureControlPlane` writes. etcd's is not one of them: kubeadm can only write it for
+    /// a cluster of one member.
+    public static let controlPlaneFiles: [FilePath] = components.map { manifests.appending("\($0).yaml") }
+
+    /// The purpose under which the files of the control plane are kept.
+    static let controlPlanePurpose = "control-plane"
+
+    // MARK: - In the cluster
+
+    /// Runs `kubeadm init phase upload-config all`, and the add-ons' phases where they are concerned. kubeadm makes no token
+    /// of these phases' file: the one in it is never one of the cluster's.
+    public func uploadConfiguration(
+        _ parts: Set<ConfigurationChange.Part>, through master: ClusterNode, step: Step
+    ) async throws {
+        try await phase(["upload-config", "all"], on: master, step: step)
+        if parts.contains(.dns) {
+            if settings.hasCoreDNS {
+                try await phase(["addon", "coredns"], on: master, step: step)
+                try await waitForRollout("deployment/coredns", through: master, step: step)
+            } else {
+                step.note("the image carries no CoreDNS, so nothing is there that the change of its settings concerns")
+            }
+        }
+        guard parts.contains(.kubeProxy) else { return }
+        let proxy = try await must(
+            ["--namespace=kube-system", "get", "daemonset", "kube-proxy", "--ignore-not-found", "--output=name"],
+            "look for kube-proxy", through: master)
+        guard !proxy.output.isEmpty else {
+            step.note("the cluster has no kube-proxy, so nothing is there that the change of its settings concerns")
+            return
+        }
+        try await phase(["addon", "kube-proxy"], on: master, step: step)
+        // It reads its configuration at its start only.
+        try await must(
+            ["--namespace=kube-system", "rollout", "restart", "daemonset/kube-proxy"], "start kube-proxy anew",
+            through: master)
+        try await waitForRollout("daemonset/kube-proxy", through: master, step: step)
+    }
+
+    /// Polls until all pods of a daemon set or a deployment are those of its present template, and available.
+    private func waitForRollout(_ name: String, through master: ClusterNode, step: Step) async throws {
+        let fields =
+            name.hasPrefix("daemonset/")
+            ? ["desiredNumberScheduled", "updatedNumberScheduled", "numberAvailable"]
+            : ["replicas", "updatedReplicas", "availableReplicas"]
+        let paths = ["metadata.generation", "status.observedGeneration"] + fields.map { "status.\($0)" }
+        let template = paths.map { "{.\($0)}" }.joined(separator: ",")
+        let limit = Duration.seconds(300)
+        let end = ContinuousClock.now + limit
+        while true {
+            let result = try await must(
+                ["--namespace=kube-system", "get", name, "--output=jsonpath=\(template)"], "look at \(name)",
+                through: master)
+            // What is not set is zero.
+            let numbers = result.outputText.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) ?? 0 }
+            guard numbers.count == paths.count else {
+                throw Failure(
+                    .integrity, "kubectl says \"\(result.outputText)\" of \(name)", at: master.host.name)
+            }
+            step.advance(Int64(min(numbers[3], numbers[4])), of: Int64(numbers[2]), unit: .items)
+            if numbers[1] >= numbers[0], numbers[3] == numbers[2], numbers[4] >= numbers[2] { return }
+            guard ContinuousClock.now < end else {
+                throw Failure(
+                    .timeout,
+                    "after \(limit.inWords) \(numbers[3]) of \(numbers[2]) pods of \(name) have the new settings, "
+                        + "\(numbers[4]) are available",
+                    at: settings.name,
+                    remedy: "look at them: kubectl --namespace kube-system describe \(name)")
+            }
+            try await Task.sleep(for: .milliseconds(500))
+        }
+    }
+
+    // MARK: - On a master
+
+    /// Runs `kubeadm init phase control-plane all` with the master's own data, and waits until its API server answers, and
+    /// until the pods that it shows are those of the files. When that does not come, the former files are brought back.
+    public func reconfigureControlPlane(of master: ClusterNode, certificates: [CertificateFile], step: Step)
+        async throws
+    {
+        let former = try await FormerFiles.keep(
+            Self.controlPlaneFiles, for: Self.controlPlanePurpose, on: master.host)
+        let pair = try await outdated(certificates, on: master)
+        if !pair.isEmpty { step.note("the API server gets a certificate with other names") }
+        try await CertificateFile.place(pair, on: master.host)
+        let before = try await mirrors(on: master)?.mapValues(\.hash) ?? [:]
+        do {
+            try await phase(["control-plane", "all"], on: master, step: step)
+            try await waitForStaticPods(on: master, former: former, hashesBefore: before, step: step)
+        } catch let error as Failure {
+            throw await takeBack(former, on: master, after: error)
+        }
+        if !certificates.isEmpty { try await waitForCertificate(on: master, step: step) }
+        try await FormerFiles.forget(Self.controlPlanePurpose, on: master.host)
+    }
+
+    /// The API server's certificate and key, when what the master has is good for other names; else nothing. The other
+    /// certificates hold no names that could change, and some are read at their owner's start only.
+    private func outdated(_ certificates: [CertificateFile], on master: ClusterNode) async throws -> [CertificateFile] {
+        let (name, key) = ("apiserver.crt", "apiserver.key")
+        guard let wanted = certificates.first(where: { $0.path == name }) else { return [] }
+        let present = try await master.host.readFile(CertificateFile.kubeadmFolder.appending(name), limit: 1 << 20)
+        let names = try CertificateFile.names(inPEM: wanted.bytes)
+        do {
+            if let present, try CertificateFile.names(inPEM: present) == names { return [] }
+        } catch {
+            // What is no certificate is replaced like one of other names.
+        }
+        // The key first: whoever comes after an interruption sees by the certificate that it is not done.
+        return [key, name].compactMap { path in certificates.first { $0.path == path } }
+    }
+
+    /// The API server of the master itself, not that of another one.
+    private func ownServer(_ master: ClusterNode) -> String {
+        let address = master.address.contains(":") ? "[\(master.address)]" : master.address
+        return "--server=https://\(address):\(ClusterNames.apiServerPort)"
+    }
+
+    /// The master's static pods as its own API server shows them; nil when it does not answer.
+    private func mirrors(on master: ClusterNode) async throws -> [String: StaticPod]? {
+        let health = try await kubectl([ownServer(master), "get", "--raw=/readyz"], through: master)
+        guard health.status == 0 else { return nil }
+        let result = try await kubectl(
+            [
+                ownServer(master), "--namespace=kube-system", "get", "pods",
+                "--field-selector=spec.nodeName=\(master.name)", "--output=json",
+            ], through: master)
+        return result.status == 0 ? try StaticPod.mirrors(fromJSON: result.output) : nil
+    }
+
+    private func waitForStaticPods(
+        on master: ClusterNode, former: FormerFiles, hashesBefore: [String: String?], step: Step
+    ) async throws {
+        var wanted: [(name: String, pod: StaticPod, isNew: Bool)] = []
+        for (component, file) in zip(Self.components, Self.controlPlaneFiles) {
+            guard let bytes = try await master.host.readFile(file, limit: 1 << 20) else {
+                throw Failure(.integrity, "kubeadm ended well, but left no \(file)", at: master.host.name)
+            }
+            let pod = try StaticPod(manifest: bytes, at: "\(master.host.name):\(file)")
+            let isNew = former.files.first { $0.path == file.string }?.content != bytes
+            if isNew { step.note("\(component) gets another manifest") }
+            wanted.append(("\(component)-\(master.name)", pod, isNew))
+        }
+        let limit = Duration.seconds(240)
+        let end = ContinuousClock.now + limit
+        while true {
+            var reasons: [String] = []
+            if let pods = try await mirrors(on: master) {
+                reasons = wanted.compactMap { item in
+                    guard let pod = pods[item.name] else { return "\(item.name) is not there" }
+                    guard pod.body == item.pod.body else { return "\(item.name) is not the one of its manifest yet" }
+                    // The hash tells of what is not compared; it says nothing when the change was in the file before.
+                    if item.isNew, let before = hashesBefore[item.name], before != nil, before == pod.hash,
+                        former.isFromNow
+                    {
+                        return "\(item.name) is the former one still"
+                    }
+                    return pod.isReady ? nil : "\(item.name) is not ready"
+                }
+            } else {
+                reasons = ["the API server does not answer"]
+            }
+            step.advance(Int64(max(wanted.count - reasons.count, 0)), of: Int64(wanted.count), unit: .items)
+            if reasons.isEmpty { return }
+            guard ContinuousClock.now < end else {
+                throw Failure(
+                    .timeout,
+                    "the control plane did not take its new configuration in \(limit.inWords): "
+                        + reasons.joined(separator: "; "),
+                    at: master.host.name)
+            }
+            try await Task.sleep(for: .milliseconds(500))
+        }
+    }
+
+    /// Waits until the API server shows a certificate that is good for every name: it reads the file once a minute.
+    private func waitForCertificate(on master: ClusterNode, step: Step) async throws {
+        // Earlier kubectl cannot ask for a name, and earlier API servers may not look at the file again.
+        guard settings.version >= KubernetesVersion(1, 19) else {
+            step.note("the API server takes its new certificate when it is started the next time")
+            return
+        }
+        let limit = Duration.seconds(180)
+        let end = ContinuousClock.now + limit
+        for name in configuration.certificateNames {
+            // A name with a star stands for all of that form.
+            let asked = name.hasPrefix("*") ? "any\(name.dropFirst())" : name
+            while true {
+                let result = try await kubectl(
+                    [ownServer(master), "--tls-server-name=\(asked)", "get", "--raw=/readyz"], through: master)
+                if result.status == 0 { break }
+                guard ContinuousClock.now < end else {
+                    throw Failure(
+                        .timeout,
+                        "the API server shows no certificate for \(name) after \(limit.inWords): \(result.errorText)",
+                        at: master.host.name)
+                }
+                try await Task.sleep(for: .seconds(1))
+            }
+        }
+    }
+
+    /// Brings the former manifests back, and waits until the API server answers with them.
+    ///
+    /// - Returns: the failure to throw: the first one, with what the API server said last.
+    private func takeBack(_ former: FormerFiles, on master: ClusterNode, after failure: Failure) async -> Failure {
+        var failure = failure
+        do {
+            // The pods' own logs: nobody answers to kubectl logs where the API server is the one that fails.
+            let log = try await master.host.run(
+                .script(
+                    """
+                    newest=$(ls -t /var/log/pods/kube-system_kube-apiserver-*/kube-apiserver/*.log 2>/dev/null | head -n 1)
+                    [[ -z $newest ]] || tail -n 5 -- "$newest"
+                    """), limit: .seconds(20), output: { _ in })
+            let lines = log.outputText.split(separator: "\n").map { Self.withoutLogHead($0) }
+            try await former.bringBack(on: master.host)
+            let limit = Duration.seconds(180)
+            let end = ContinuousClock.now + limit
+            var isBack = false
+            while !isBack, ContinuousClock.now < end {
+                isBack = try await kubectl([ownServer(master), "get", "--raw=/readyz"], through: master).status == 0
+                if !isBack { try await Task.sleep(for: .seconds(1)) }
+            }
+            failure.what +=
+                isBack
+                ? "; the former configuration was brought back, and the API server answers"
+                : "; the former configuration was brought back, but the API server does not answer \(limit.inWords) later"
+            if !lines.isEmpty { failure.what += "; its log ended with:\n\(lines.joined(separator: "\n"))" }
+            if isBack { try await FormerFiles.forget(Self.controlPlanePurpose, on: master.host) }
+        } catch {
+            failure.causes.append(error)
+        }
+        failure.remedy = "correct the settings of the control plane in the Clusterfile, then run it again"
+        return failure
+    }
+
+    /// A line of a container's log without time and stream: `TIME stderr F TEXT`.
+    static func withoutLogHead(_ line: Substring) -> Substring {
+        let parts = line.split(separator: " ", maxSplits: 3, omittingEmptySubsequences: false)
+        guard parts.count == 4, parts[1] == "stderr" || parts[1] == "stdout" else { return line }
+        return parts[3]
+    }
+
+    // MARK: - Phases
+
+    /// Runs a phase of `kubeadm init` with the master's own data.
+    private func phase(_ names: [String], on master: ClusterNode, step: Step) async throws {
+        let token = BootstrapToken()
+        let runtime = try await preparation.runtime(of: master)
+        let file = try configuration.initFile(for: KubeadmNode(master, runtime: runtime), token: token, isAlone: false)
+        for note in file.notes { step.note(note) }
+        try await kubeadm(
+            ["kubeadm", "init", "phase"] + names + ["--config", Self.configurationFile.string],
+            configuration: file.bytes, token: token, on: master, limit: .seconds(120), step: step)
+    }
+}

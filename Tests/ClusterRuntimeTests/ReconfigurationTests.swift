@@ -1,0 +1,236 @@
+import Clusterfile
+import FoundationEssentials
+import Remote
+import Report
+import Synchronization
+import SystemPackage
+import Testing
+
+@testable import ClusterRuntime
+
+@Suite("A node takes another configuration")
+struct ReconfigurationTests {
+    private static let configuration = "/var/lib/kubelet/config.yaml"
+    private static let flags = "/var/lib/kubelet/kubeadm-flags.env"
+    private static let socket = "/etc/sealerio/cri/socket-path"
+    private static let keptKubelet = "/etc/sealer/kubelet-before.json"
+    private static let oldFlags =
+        "KUBELET_KUBEADM_ARGS=\"--cgroup-driver=cgroupfs --container-runtime=remote "
+        + "--container-runtime-endpoint=/run/c.sock --node-ip=10.0.0.2\"\n"
+
+    private func kubeadm() throws -> Kubeadm {
+        try Kubeadm(
+            ClusterSettings(
+                name: "demo", version: KubernetesVersion(1, 20, 2), etcdTag: nil, hasCoreDNS: false,
+                podNetworking: .bridge, rootfs: "/var/lib/sealer/data/demo/rootfs"))
+    }
+
+    private func node(_ host: ScriptedNode, _ role: ClusterNode.Role) throws -> ClusterNode {
+        ClusterNode(host: host, facts: try ScriptedNode.facts(host.name), role: role, address: "10.0.0.2")
+    }
+
+    // MARK: - kubelet
+
+    /// A worker whose kubelet runs with what its configuration says, unless that is `bad`.
+    private func worker(_ old: String, cluster new: String) -> ScriptedNode {
+        ScriptedNode("n", files: [Self.configuration: old, Self.flags: Self.oldFlags, Self.socket: "/run/c.sock"]) {
+            command, files in
+            let words = command.words
+            let isBad = String(decoding: files[Self.configuration] ?? Data(), as: UTF8.self).contains("bad")
+            if words.contains("phase kubelet-config") {
+                files[Self.configuration] = Data(new.utf8)
+                return .succeeded("[kubelet-start] Writing\n")
+            }
+            if words.contains("systemctl start kubelet") { return .succeeded("1000 2026-01-01T00:00:05Z\n") }
+            if words.contains("/healthz") { return .succeeded(isBad ? "NRestarts=3\nunwell\n" : "NRestarts=0\nwell\n") }
+            if words.contains("journalctl") {
+                return .succeeded(
+                    "I0101 fine\nF0101 00:00:06 1 server.go:1] invalid configuration: maxPods\ngoroutine\n")
+            }
+            return .failed("what is \(words)?")
+        }
+    }
+
+    private func master(_ reports: [String]) -> ScriptedNode {
+        let left = Mutex(reports)
+        return ScriptedNode("m", files: [:]) { command, _ in
+            guard command.words.contains("get node n") else { return .failed("what is \(command.words)?") }
+            return .succeeded(left.withLock { $0.count > 1 ? $0.removeFirst() : $0.first ?? "" })
+        }
+    }
+
+    @Test("kubelet is started with it, and counts as done only when it has reported since")
+    func kubelet() async throws {
+        let host = worker("maxPods: 110\n", cluster: "maxPods: 77\n")
+        let master = master([
+            "True 2026-01-01T00:00:01Z", "True 2026-01-01T00:00:04Z", "False 2026-01-01T00:00:05Z",
+            "True 2026-01-01T00:00:06Z",
+        ])
+        let runtime = try kubeadm()
+        let (worker, first) = (try node(host, .node), try node(master, .master))
+        try await SilentProgress().step("") {
+            try await runtime.reconfigureKubelet(of: worker, through: first, step: $0)
+        }
+        #expect(host.files[Self.configuration] == "maxPods: 77\n")
+        #expect(host.files[Self.flags] == Self.oldFlags)
+        #expect(host.files[Self.keptKubelet] == nil)
+        // One look before, three after.
+        #expect(master.commands.count == 4)
+    }
+
+    @Test("kubelet that does not come up gets its former configuration back, and the failure says why")
+    func badKubelet() async throws {
+        let host = worker("maxPods: 110\n", cluster: "bad: true\n")
+        let runtime = try kubeadm()
+        let (worker, first) = (try node(host, .node), try node(master(["True 2026-01-01T00:00:01Z"]), .master))
+        let failure = await #expect(throws: Failure.self) {
+            try await SilentProgress().step("") {
+                try await runtime.reconfigureKubelet(of: worker, through: first, step: $0)
+            }
+        }
+        #expect(host.files[Self.configuration] == "maxPods: 110\n")
+        #expect(host.files[Self.keptKubelet] == nil)
+        #expect(failure?.what.contains("invalid configuration: maxPods") == true)
+        #expect(failure?.what.contains("brought back, and kubelet runs") == true)
+        #expect(failure?.what.contains("goroutine") == false)
+        #expect(host.commands.filter { $0.words.contains("systemctl start kubelet") }.count == 2)
+    }
+
+    @Test("after an interruption the configuration that worked is the one that is brought back")
+    func interrupted() async throws {
+        let host = worker("bad: interrupted\n", cluster: "bad: true\n")
+        let former = FormerFiles(
+            files: [.init(path: Self.configuration, content: Data("maxPods: 110\n".utf8), permissions: 0o644)])
+        try await host.writeFile(FormerFiles.place("kubelet"), try JSONEncoder().encode(former), permissions: 0o600)
+        let runtime = try kubeadm()
+        let (worker, first) = (try node(host, .node), try node(master(["True 2026-01-01T00:00:01Z"]), .master))
+        await #expect(throws: Failure.self) {
+            try await SilentProgress().step("") {
+                try await runtime.reconfigureKubelet(of: worker, through: first, step: $0)
+            }
+        }
+        #expect(host.files[Self.configuration] == "maxPods: 110\n")
+    }
+
+    @Test("a log's telling lines are its fatal ones, each once; else its errors; else its last")
+    func log() {
+        #expect(
+            Kubeadm.tellingLines("F0101 a 1 x.go:1] one\nE0101 b\nF0102 b 2 x.go:1] one\nError: unknown flag\nrest\n")
+                == ["F0102 b 2 x.go:1] one", "Error: unknown flag"])
+        #expect(Kubeadm.tellingLines("I0101 a\nE0101 b\nFine words\n") == ["E0101 b"])
+        #expect(Kubeadm.tellingLines("a\nb\n") == ["a", "b"])
+        #expect(Kubeadm.withoutLogHead("2026-01-01T00:00:00.1Z stderr F Error: a b") == "Error: a b")
+        #expect(Kubeadm.withoutLogHead("a b c d") == "a b c d")
+    }
+
+    // MARK: - The control plane
+
+    /// A master whose kubeadm writes a manifest with the flag, and whose API server shows it at the second look; with the flag
+    /// `bad` it does not answer.
+    private func controlPlane(_ old: String, _ new: String) -> ScriptedNode {
+        let files =
+            Kubeadm.controlPlaneFiles.map { ($0.string, StaticPodTests.manifest(old)) } + [(Self.socket, "/run/c.sock")]
+        let looks = Mutex(0)
+        return ScriptedNode("m", files: Dictionary(uniqueKeysWithValues: files)) { command, files in
+            let words = command.words
+            if words.contains("phase control-plane all") {
+                for file in Kubeadm.controlPlaneFiles {
+                    files[file.string] = Data(StaticPodTests.manifest(new).utf8)
+                }
+                looks.withLock { $0 = 1 }
+                return .succeeded()
+            }
+            let present = String(decoding: files[Kubeadm.controlPlaneFiles[0].string] ?? Data(), as: UTF8.self)
+            if words.contains("/readyz") {
+                return words.contains("--server=https://10.0.0.2:6443") && !present.contains("bad")
+                    ? .succeeded("ok") : .failed("connection refused")
+            }
+            if words.contains("get pods") {
+                let isStale = looks.withLock { count in
+                    if count > 0 { count += 1 }
+                    return count < 4
+                }
+                let items = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"].map {
+                    StaticPodTests.mirror(isStale ? old : new, hash: isStale ? "1" : "2", component: $0)
+                }
+                return .succeeded("{\"items\":[\(items.joined(separator: ","))]}")
+            }
+            return .failed("what is \(words)?")
+        }
+    }
+
+    @Test("the control plane counts as done only when its pods are those of the new files")
+    func controlPlane() async throws {
+        let host = controlPlane("v=1", "v=2")
+        let runtime = try kubeadm()
+        let master = try node(host, .master)
+        try await SilentProgress().step("") {
+            try await runtime.reconfigureControlPlane(of: master, certificates: [], step: $0)
+        }
+        #expect(host.files[Kubeadm.controlPlaneFiles[0].string] == StaticPodTests.manifest("v=2"))
+        #expect(host.commands.filter { $0.words.contains("get pods") }.count == 4)
+        #expect(host.files["/etc/sealer/control-plane-before.json"] == nil)
+        #expect(host.files["/etc/kubernetes/sealer-kubeadm.yaml"] == nil)
+    }
+
+    @Test("the API server's certificate is replaced when its names are other ones, and only then")
+    func certificates() async throws {
+        let folder = CertificateFile.kubeadmFolder
+        let host = controlPlane("v=1", "v=1")
+        let master = try node(host, .master)
+        let authorities = try ClusterAuthorities(years: 1)
+        func reconfigure(_ names: [String]) async throws {
+            var settings = try kubeadm().settings
+            settings.certificateNames = names
+            let runtime = try Kubeadm(settings)
+            let files = try runtime.certificates(of: master, under: authorities, years: 1)
+            try await SilentProgress().step("") {
+                try await runtime.reconfigureControlPlane(of: master, certificates: files, step: $0)
+            }
+        }
+        func present(_ name: String) -> String? { host.files[folder.appending(name).string] }
+        try await reconfigure([])
+        let first = try #require(present("apiserver.crt"))
+        try await reconfigure([])
+        #expect(present("apiserver.crt") == first)
+        let key = present("apiserver.key")
+        try await reconfigure(["api.example.org", "10.9.9.9"])
+        #expect(present("apiserver.crt") != first)
+        #expect(present("apiserver.key") != key)
+        #expect(present("apiserver-kubelet-client.crt") == nil)
+        #expect(host.commands.contains { $0.words.contains("--tls-server-name=api.example.org") })
+        // As after an interruption between key and certificate.
+        try await host.writeFile(folder.appending("apiserver.crt"), Data(first.utf8), permissions: 0o644)
+        try await reconfigure(["api.example.org", "10.9.9.9"])
+        #expect(present("apiserver.crt") != first)
+        try await host.writeFile(folder.appending("apiserver.crt"), Data("no certificate".utf8), permissions: 0o644)
+        try await reconfigure(["api.example.org"])
+        #expect(present("apiserver.crt")?.contains("BEGIN CERTIFICATE") == true)
+    }
+
+    @Test("what concerns kube-proxy starts it anew, and waits for all of its pods")
+    func kubeProxy() async throws {
+        let looks = Mutex(["2,1,2,0,2", "2,2,2,2,", "2,2,2,2,2"])
+        let host = ScriptedNode("m", files: [Self.socket: "/run/c.sock"]) { command, _ in
+            let words = command.words
+            if words.contains("jsonpath") {
+                return .succeeded(looks.withLock { $0.count > 1 ? $0.removeFirst() : $0.first ?? "" })
+            }
+            return .succeeded(words.contains("--output=name") ? "daemonset.apps/kube-proxy" : "")
+        }
+        let runtime = try kubeadm()
+        let master = try node(host, .master)
+        try await SilentProgress().step("") { try await runtime.uploadConfiguration([], through: master, step: $0) }
+        #expect(
+            host.commands.map { $0.arguments.prefix(5).joined(separator: " ") } == [
+                "kubeadm init phase upload-config all"
+            ])
+        try await SilentProgress().step("") {
+            try await runtime.uploadConfiguration([.kubeProxy, .dns], through: master, step: $0)
+        }
+        #expect(host.commands.contains { $0.words.contains("rollout restart daemonset/kube-proxy") })
+        #expect(host.commands.filter { $0.words.contains("jsonpath") }.count == 3)
+        // The image has no CoreDNS.
+        #expect(!host.commands.contains { $0.words.contains("coredns") })
+    }
+}
