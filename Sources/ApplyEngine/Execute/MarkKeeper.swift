@@ -8,6 +8,7 @@ actor MarkKeeper {
     private let dataRoot: String
     private var marks: [String: NodeMark] = [:]
     private var turns: [String: Task<Void, any Error>] = [:]
+    private var claims: [String: Task<Void, any Error>] = [:]
 
     init(cluster: String, dataRoot: String) {
         self.cluster = cluster
@@ -25,11 +26,18 @@ actor MarkKeeper {
     /// Writes the mark of a host that has none: before anything else is changed there.
     func claim(_ host: any Host) async throws {
         guard marks[host.name] == nil else { return }
-        let newFolders = try await HostReset.absentFolders(on: host)
-        try await HostBaseline.record(on: host)
-        try await change(host) { mark in
-            if mark.newFolders == nil { mark.newFolders = newFolders }
+        // Several steps begin on a host at once: one of them claims it for all.
+        if let claim = claims[host.name] { return try await claim.value }
+        let claim = Task {
+            let newFolders = try await HostReset.absentFolders(on: host)
+            try await HostBaseline.record(on: host)
+            try await change(host) { mark in
+                if mark.newFolders == nil { mark.newFolders = newFolders }
+            }
         }
+        claims[host.name] = claim
+        defer { claims[host.name] = nil }
+        try await claim.value
     }
 
     /// Changes a host's mark, and writes it.
