@@ -33,7 +33,9 @@ struct HostCheck {
         }
         fatal += Self.doubleNames(hosts)
         guard fatal.isEmpty else {
-            throw Failure(.invalidInput, "the hosts are not fit:\n\(fatal.joined(separator: "\n"))")
+            throw Failure(
+                .invalidInput, "the hosts are not fit:\n\(fatal.joined(separator: "\n"))",
+                remedy: "mend that, then run the command again")
         }
     }
 

@@ -49,25 +49,43 @@ extension Kubeadm {
         }
     }
 
-    /// Polls the pods until all are well. Pods may still be made meanwhile: two looks in a row must agree.
+    /// How long services may lead nowhere while all pods are well. Where a change of etcd's members has ended controller managers,
+    /// it may be a minute until one works again.
+    static let servicesLimit = Duration.seconds(120)
+
+    /// Polls the pods until all are well, and every service leads to those of them that are its own. Pods may still be made
+    /// meanwhile: two looks in a row must agree.
     ///
     /// The control plane's own pods are left out: kubelet tells of their readiness up to a minute late. The API server's
     /// `/readyz` speaks for it and for etcd, the nodes' and pods' progress for the other two.
     public func waitUntilPodsReady(through master: ClusterNode, limit: Duration, step: Step) async throws {
         let end = ContinuousClock.now + limit
         var before: Set<String>?
+        var wellSince: ContinuousClock.Instant?
         while true {
             let health = try await kubectl(["get", "--raw=/readyz"], through: master)
             let result = try await must(
-                ["get", "pods", "--all-namespaces", "--output=json"], "list the pods", through: master)
+                ["get", "pods,services,endpoints", "--all-namespaces", "--output=json"], "list the pods",
+                through: master)
             let pods = try PodStatus.list(fromJSON: result.output)
+            let behind = try ServiceStatus.list(fromJSON: result.output).filter(\.isBehind)
             let unwell = pods.filter { !$0.isWell && !$0.isStatic }
             step.advance(Int64(pods.count - unwell.count), of: Int64(pods.count), unit: .items)
             let names = Set(pods.map(\.name))
-            if health.status == 0, unwell.isEmpty, names == before { return }
+            wellSince = unwell.isEmpty ? wellSince ?? .now : nil
+            if health.status == 0, unwell.isEmpty, names == before {
+                if behind.isEmpty { return }
+                // Its ports may be none that the pods have.
+                if let wellSince, .now - wellSince > Self.servicesLimit {
+                    return step.note(
+                        "leads nowhere though its pods are ready: service \(behind.map(\.name).joined(separator: ", "))"
+                    )
+                }
+            }
             before = unwell.isEmpty ? names : nil
             guard ContinuousClock.now < end else {
                 var reasons = unwell.map { "\($0.name): \($0.reason)" }
+                reasons += behind.map { "\($0.name): the service leads nowhere yet" }
                 if health.status != 0 { reasons.append("the API server: \(health.errorText)") }
                 throw Failure(
                     .timeout,
@@ -142,8 +160,7 @@ extension Kubeadm {
         }
     }
 
-    private func etcd(_ arguments: [String], _ master: ClusterNode, mayFail: Bool = false) async throws -> CommandResult
-    {
+    func etcd(_ arguments: [String], _ master: ClusterNode, mayFail: Bool = false) async throws -> CommandResult {
         let pki = "/etc/kubernetes/pki/etcd"
         let client = [
             "--namespace=kube-system", "exec", "etcd-\(master.name)", "--", "etcdctl",

@@ -105,6 +105,7 @@ public struct Kubeadm: KubernetesRuntime {
         }
         try await kubeadm(
             arguments, configuration: file.bytes, token: ticket.token, on: node, limit: .seconds(300), step: step)
+        if node.role == .master { try await renewStaleServer(of: master, step: step) }
         try await assignPodNetwork(to: node, through: master)
     }
 

@@ -14,7 +14,7 @@ public struct PodStatus: Sendable, Hashable {
     /// Whether kubelet runs it from a file, as it does the control plane's pods.
     public var isStatic: Bool
 
-    /// Reads the output of `kubectl get pods --all-namespaces --output json`.
+    /// Reads the output of `kubectl get pods --all-namespaces --output json`; objects of other kinds are passed over.
     ///
     /// - Throws: `Failure` of kind `integrity`.
     public static func list(fromJSON bytes: Data) throws -> [PodStatus] {
@@ -24,7 +24,7 @@ public struct PodStatus: Sendable, Hashable {
         } catch {
             throw Failure(.integrity, "kubectl's list of pods cannot be read", causes: [error])
         }
-        return list.items.map { pod in
+        return list.items.compactMap(\.pod).map { pod in
             let ready = pod.status.conditions?.first { $0.type == "Ready" }
             let isWell = pod.status.phase == "Succeeded" || (pod.status.phase == "Running" && ready?.status == "True")
             let containers = (pod.status.initContainerStatuses ?? []) + (pod.status.containerStatuses ?? [])
@@ -84,6 +84,17 @@ public struct PodStatus: Sendable, Hashable {
             var name: String
             var state: State?
         }
-        var items: [Pod]
+        /// An object, of which only a pod is read.
+        struct Item: Decodable {
+            var pod: Pod?
+
+            private enum CodingKeys: String, CodingKey { case kind }
+
+            init(from decoder: any Decoder) throws {
+                let kind = try decoder.container(keyedBy: CodingKeys.self).decodeIfPresent(String.self, forKey: .kind)
+                pod = kind == nil || kind == "Pod" ? try Pod(from: decoder) : nil
+            }
+        }
+        var items: [Item]
     }
 }

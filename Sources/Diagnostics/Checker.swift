@@ -66,17 +66,20 @@ public struct Checker: Sendable {
         if facts.isKubernetesNode {
             note(
                 true,
-                "it is a member of a cluster already (/etc/kubernetes/kubelet.conf is there), a free host was expected")
+                "it is a member of a cluster already (/etc/kubernetes/kubelet.conf is there), a free host was expected; "
+                    + "take another one, or take it out of that cluster, by kubeadm reset for instance")
         }
         let ports =
             Self.workerPorts + (subject.isMaster ? Self.masterPorts : []) + (subject.registryPort.map { [$0] } ?? [])
         for port in ports where facts.listeningPorts.contains(port) {
-            note(true, "port \(port) is taken, it was expected to be free")
+            note(
+                true, "port \(port) is taken, it was expected to be free; ss -ltnp there shows by what")
         }
         if facts.freeDisk < neededDisk {
             note(
                 true,
-                "\(facts.freeDisk >> 20) MiB of disk are free at /var/lib/sealer, \(neededDisk >> 20) MiB were expected"
+                "\(facts.freeDisk >> 20) MiB of disk are free at /var/lib/sealer, \(neededDisk >> 20) MiB were expected; "
+                    + "make room there"
             )
         }
         if subject.isMaster, facts.processors < 2 {
@@ -87,7 +90,11 @@ public struct Checker: Sendable {
             note(false, "it has \(facts.memory >> 20) MiB of memory, \(memory >> 20) MiB are expected")
         }
         if abs(facts.clock - now) > 60 {
-            note(true, "its clock is \(Int(abs(facts.clock - now))) s off, certificates would not be valid")
+            note(
+                true,
+                "its clock is \(Int(abs(facts.clock - now))) s off this machine's, certificates would not be valid; set the "
+                    + "one that is wrong, by timedatectl set-ntp true for instance"
+            )
         }
         return findings
     }

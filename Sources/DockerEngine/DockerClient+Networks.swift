@@ -67,6 +67,12 @@ extension DockerClient {
         try await json(.GET, "/networks?\(Self.filter(label: label))", purpose: "list the networks")
     }
 
+    /// The network of that name, whoever made it; nil when there is none.
+    public func network(named name: String) async throws -> EngineNetwork? {
+        let all: [EngineNetwork] = try await json(.GET, "/networks", purpose: "list the networks")
+        return all.first { $0.name == name }
+    }
+
     /// Removes a network; none of that name is fine.
     public func removeNetwork(_ name: String) async throws {
         try await send(

@@ -31,17 +31,21 @@ extension ContainerProvider {
         }
     }
 
+    /// Makes the cluster's network. One of its name that is there without the cluster's label is the user's own: the containers
+    /// join it, so that they are in one network with hosts of the user's, and it is never removed.
     private func prepareNetwork(_ request: HostsRequest, _ made: MadeThings) async throws {
         let name = NodePlan.network(of: request.cluster)
-        let label = "\(ClusterLabel.cluster)=\(request.cluster)"
-        if let network = try await engine.networks(label: label).first(where: { $0.name == name }) {
+        if let network = try await engine.network(named: name) {
             guard network.isInternal == !request.egress else {
+                let isOurs = network.labels?[ClusterLabel.cluster] == request.cluster
                 throw Failure(
                     .conflict,
                     "the cluster's network is there and \(network.isInternal ? "is" : "is not") cut off from the outside, "
                         + "asked for was the opposite",
                     at: name,
-                    remedy: "delete the cluster first"
+                    remedy: isOurs
+                        ? "delete the cluster first"
+                        : "say container.egress: \(!network.isInternal) in the Clusterfile, or make the network anew"
                 )
             }
             return
@@ -56,8 +60,7 @@ extension ContainerProvider {
     }
 
     private func subnet(of cluster: String) async throws -> String? {
-        try await engine.networks(label: "\(ClusterLabel.cluster)=\(cluster)")
-            .first { $0.name == NodePlan.network(of: cluster) }?.subnet
+        try await engine.network(named: NodePlan.network(of: cluster))?.subnet
     }
 
     /// The capabilities that nodes get; what is out of the ordinary about them is told.

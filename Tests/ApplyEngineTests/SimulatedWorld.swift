@@ -263,6 +263,8 @@ struct SimulatedHost: Host {
                 for unit in machine.services.keys { machine.files["/etc/systemd/system/\(unit)"] = nil }
                 machine.services = [:]
             }
+        } else if text.contains("|| echo $folder") {
+            return try read { $0.blobs.isEmpty ? "/var/lib/sealer/store\n" : "" }
         } else if let hostname = command.environment["NODE_NAME"] {
             try change { $0.hostname = hostname }
         }

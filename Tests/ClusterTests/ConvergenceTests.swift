@@ -20,6 +20,7 @@ extension ClusterTests {
         var steps: [Step]
     }
 
+    /// The steps of a plan.
     func plannedSteps(_ machine: Machine, _ arguments: [String], _ environment: [String: String]) async throws
         -> [String]
     {

@@ -6,14 +6,15 @@ import Testing
 /// Several masters, without a load balancer of anybody's.
 extension ClusterTests {
     /// Asks the API server from a worker, as kubelet does: by its name, through the worker's own balancer.
-    private func askFromWorker(_ machine: Machine, _ node: String) async throws -> Bool {
+    func askFromWorker(_ machine: Machine, _ node: String) async throws -> Bool {
         try await machine.run([
             "docker", "exec", node, "kubectl", "--kubeconfig", "/etc/kubernetes/kubelet.conf", "--request-timeout=5s",
             "get", "node", node,
         ]).status == 0
     }
 
-    private func waitUntil(_ what: String, limit: Int = 180, _ isTrue: () async throws -> Bool) async throws {
+    /// Waits for something that comes about by itself.
+    func waitUntil(_ what: String, limit: Int = 180, _ isTrue: () async throws -> Bool) async throws {
         for _ in 0..<limit {
             if try await isTrue() { return }
             try await Task.sleep(for: .seconds(1))

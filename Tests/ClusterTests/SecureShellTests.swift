@@ -96,11 +96,13 @@ extension ClusterTests {
             let said = try await machine.run(
                 [machine.sealer, "exec", "--name", name, "--role", "node", "--", "id", "-un"], environment: environment)
             #expect(said.status == 0 && said.output.split(separator: "\n").count == 2, "\(said.output)\(said.error)")
+            try await copyAndBack(machine, name: name, hosts, scratch.path, environment)
             let left = try await machine.run(
                 [machine.sealer, "scale-down", "--name", name, "--nodes", hosts[2].address, "--yes"],
                 environment: environment)
             #expect(left.status == 0, "\(left.error)")
             try await expectNothingToDo(machine, name: name, environment: environment)
+            try await generate(machine, name: name, master: hosts[0], key: key, scratch.path, environment)
             let deleted = try await machine.run([machine.sealer, "delete", "--name", name], environment: environment)
             #expect(deleted.status == 0, "\(deleted.error)")
             let after = try await traces(machine, hosts[1].container)
@@ -114,5 +116,71 @@ extension ClusterTests {
             throw error
         }
         #expect(try await machine.leftovers(of: holder) == [])
+    }
+
+    /// Files go to all hosts and come back; the same way as commands.
+    private func copyAndBack(
+        _ machine: Machine, name: String, _ hosts: [(container: String, address: String)], _ folder: FilePath,
+        _ environment: [String: String]
+    ) async throws {
+        let (file, back) = (folder.appending("motd"), folder.appending("back"))
+        let text = "said by \(name)\n"
+        try Data(text.utf8).write(to: URL(filePath: file.string))
+        let sent = try await machine.run(
+            [machine.sealer, "cp", "--name", name, file.string, "@all:/root/"], environment: environment)
+        #expect(sent.status == 0 && sent.output.split(separator: "\n").count == 3, "\(sent.output)\(sent.error)")
+        for host in hosts {
+            let there = try await machine.check(["docker", "exec", host.container, "stat", "-c", "%U", "/root/motd"])
+            #expect(there == "root\n")
+            #expect(try await machine.check(["docker", "exec", host.container, "cat", "/root/motd"]) == text)
+        }
+        try await machine.check(
+            [machine.sealer, "cp", "--name", name, "\(hosts[1].address):/root/motd", back.string],
+            environment: environment)
+        #expect(try await machine.check(["cat", back.string]) == text)
+        // One word is a script; a host on which it fails is named.
+        let removed = try await machine.run(
+            [
+                machine.sealer, "exec", "--name", name, "--",
+                "rm /root/motd; hostname; [[ ! -e /etc/kubernetes/admin.conf ]]",
+            ], environment: environment)
+        #expect(removed.status == 1 && removed.error.contains(hosts[0].address), "\(removed.status) \(removed.error)")
+        for host in hosts {
+            #expect(removed.output.contains("\(host.address): \(host.container)\n"), "\(removed.output)")
+        }
+    }
+
+    /// The Clusterfile of a running cluster: with sealer's record in it, it is the whole one; without, what it says is right.
+    private func generate(
+        _ machine: Machine, name: String, master: (container: String, address: String), key: FilePath,
+        _ folder: FilePath, _ environment: [String: String]
+    ) async throws {
+        func generated(_ file: FilePath) async throws -> String {
+            let outcome = try await machine.run(
+                [
+                    machine.sealer, "gen", "--from", master.address, "--user", "ops", "--pk", key.string, "--name",
+                    name, "--output-file", file.string,
+                ], environment: environment)
+            #expect(outcome.status == 0, "\(outcome.error)")
+            return try await machine.check(["cat", file.string])
+        }
+        let whole = folder.appending("whole")
+        #expect(try await generated(whole).contains("image: \(Self.example)"))
+        let plan = try await machine.run(
+            [machine.sealer, "plan", "--file", whole.string, "--detailed-exitcode"], environment: environment)
+        #expect(plan.status == 0 && plan.output.contains("nothing to do"), "\(plan.output)\(plan.error)")
+
+        try await machine.check([
+            "docker", "exec", master.container, "kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf",
+            "--namespace=kube-system", "delete", "configmap", "sealer-cluster",
+        ])
+        let part = folder.appending("part")
+        let text = try await generated(part)
+        #expect(text.contains("# Not known: spec.image."), "\(text)")
+        try Data(text.replacing(/image: \S*not-known:name-it/, with: "image: \(Self.example)").utf8).write(
+            to: URL(filePath: part.string))
+        // What was launched stood in the record alone.
+        let steps = try await plannedSteps(machine, ["plan", "--file", part.string], environment)
+        #expect(Set(steps).isSubset(of: ["launch", "pods", "record"]) && steps.contains("record"), "\(steps)")
     }
 }

@@ -160,6 +160,24 @@ import Testing
         engine.stop()
     }
 
+    @Test func joinsANetworkOfTheUsersAndLeavesIt() async throws {
+        let scratch = try Scratch()
+        let engine = try EngineOfContainers(in: scratch.path)
+        engine.state.withLock { $0.networks["sealer-demo"] = .init(labels: [:], state: "own") }
+        let provider = try await Self.provider(engine)
+        var request = Self.request
+        request.egress = true
+        let failure = await #expect(throws: Failure.self) {
+            try await provider.provision(request, progress: SilentProgress())
+        }
+        #expect(failure?.remedy?.contains("container.egress: false") == true)
+        _ = try await provider.provision(Self.request, progress: SilentProgress())
+        #expect(engine.state.withLock { $0.networks["sealer-demo"]?.state } == "own")
+        _ = try await provider.remove(cluster: "demo", progress: SilentProgress())
+        #expect(engine.state.withLock { $0.containers.isEmpty && $0.networks["sealer-demo"]?.state == "own" })
+        engine.stop()
+    }
+
     @Test func namesWhatCouldNotBeRemoved() async throws {
         let scratch = try Scratch()
         let engine = try EngineOfContainers(in: scratch.path) { method, path in

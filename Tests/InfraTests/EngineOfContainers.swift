@@ -122,7 +122,10 @@ final class EngineOfContainers: Sendable {
         case ("GET", "images", _, _):
             return state.images.contains(name) ? response(200, #"{"Id":"i","Architecture":"amd64"}"#) : missing(name)
         case ("GET", "networks", 1, _):
-            let all = listed(state.networks, query) { #"{"Id":"\#($0)","Name":"\#($0)","Internal":true,"Labels":{}}"# }
+            let all = listed(state.networks, query) { name in
+                let labels = (state.networks[name]?.labels ?? [:]).map { #""\#($0)":"\#($1)""# }.joined(separator: ",")
+                return #"{"Id":"\#(name)","Name":"\#(name)","Internal":true,"Labels":{\#(labels)}}"#
+            }
             return response(200, "[\(all)]")
         case ("POST", "networks", _, "create"): return create(wish.name ?? "", wish, &state.networks)
         case ("DELETE", "networks", _, _): return remove(name, &state.networks)
@@ -166,8 +169,8 @@ final class EngineOfContainers: Sendable {
     private static func listed(_ things: [String: Thing], _ query: String, _ text: (String) -> String) -> String {
         let label = query.split(separator: "\"").dropFirst(3).first ?? ""
         let pair = label.split(separator: "=").map(String.init)
-        return things.filter { pair.count == 2 && $0.value.labels[pair[0]] == pair[1] }.keys.sorted().map(text)
-            .joined(separator: ",")
+        return things.filter { query.isEmpty || pair.count == 2 && $0.value.labels[pair[0]] == pair[1] }
+            .keys.sorted().map(text).joined(separator: ",")
     }
 
     private static func create(_ name: String, _ wish: Wish, _ things: inout [String: Thing]) -> [UInt8] {

@@ -14,19 +14,30 @@ struct HostReset {
     /// The files and folders that sealer itself brings, the agent's own apart.
     private static let folders: [FilePath] = [
         "/etc/sealer", "/etc/sealerio", "/etc/containerd/certs.d/_default", "/var/lib/sealer/data",
-        "/var/lib/sealer/store",
     ]
+    /// The store, which may have been there with images before: where somebody runs sealer as root, it is theirs.
+    private static let store = "/var/lib/sealer/store"
+    /// What kubectl keeps when it is run there.
+    private static let kubectlCache = "/root/.kube/cache"
 
     /// Folders that installations share with others: they go only where they were not there before, and only when they are empty.
     private static let sharedFolders = [
         "/etc/cni", "/etc/containerd", "/opt/cni", "/opt/cni/bin", "/opt/containerd", "/usr/lib/modules",
         "/usr/libexec/kubernetes", "/var/lib/kubelet", "/var/lib/etcd", "/var/lib/cni", "/var/lib/containerd",
+        "/root/.kube",
     ]
 
-    /// Which of the shared folders a host does not have, to be asked before the first change.
+    /// Which of the folders a host does not have that others may have brought too, the store among them when it has no image; to be
+    /// asked before the first change.
     static func absentFolders(on host: any Host) async throws -> [String] {
         let result = try await host.check(
-            .script("for folder in \(sharedFolders.joined(separator: " ")); do [[ -e $folder ]] || echo $folder; done"),
+            .script(
+                """
+                for folder in \((sharedFolders + [kubectlCache]).joined(separator: " ")); do
+                    [[ -e $folder ]] || echo $folder
+                done
+                [[ -e \(store)/index.json ]] && ! grep -qF '"manifests":[]' \(store)/index.json || echo \(store)
+                """),
             purpose: "looking at the host's folders", limit: .seconds(30))
         return result.outputText.split(separator: "\n").map(String.init)
     }
@@ -51,6 +62,8 @@ struct HostReset {
     /// - Throws: `Failure` that names what of sealer's own is left.
     func reset(_ host: any Host, step: Step) async throws -> [String] {
         let mark = try await NodeMark.read(from: host)
+        let newFolders =
+            if let mark { mark.newFolders ?? [Self.store] } else { try await Self.absentFolders(on: host) }
         for script in ["clean-kube.sh", "uninstall-containerd.sh"] {
             let path = FilePath(rootfs).appending("scripts").appending(script)
             guard try await host.inspect([path])[path.string] != nil else { continue }
@@ -81,7 +94,10 @@ struct HostReset {
         }
         if let name = mark?.formerHostname { try await Self.setHostname(name, on: host) }
         for folder in Self.folders { try await host.delete(folder) }
-        let shared = (mark?.newFolders ?? []).filter(Self.sharedFolders.contains)
+        for folder in [Self.store, Self.kubectlCache] where newFolders.contains(folder) {
+            try await host.delete(FilePath(folder))
+        }
+        let shared = newFolders.filter(Self.sharedFolders.contains)
         if !shared.isEmpty {
             try await host.check(
                 .script(
@@ -103,6 +119,10 @@ struct HostReset {
         // Not by its path: whoever holds it may be renewing it just now.
         try await host.returnLease(nil)
         try await host.delete("/var/lib/sealer/bin")
+        // Where it is a mount of its own it stays.
+        try await host.check(
+            .script("rmdir --ignore-fail-on-non-empty /var/lib/sealer 2>/dev/null || true"),
+            purpose: "taking sealer's folder away", limit: .seconds(30))
         return additions
     }
 }

@@ -1,0 +1,136 @@
+import FoundationEssentials
+import SystemPackage
+import TestSupport
+import Testing
+
+/// A machine of the user's: a node container that the test makes by Docker's own commands and sealer knows by its address alone. It
+/// has sshd, and an ordinary user with a password who may use sudo with it.
+struct UserHost: Sendable {
+    let machine: Machine
+    let container: String
+    let address: String
+
+    /// The ordinary user, and what sshd and sudo ask for.
+    static let user = "ops"
+    static let password = "correct horse"
+
+    /// Runs a script on it, as root and past sshd.
+    func script(_ text: String) async throws -> Machine.Outcome {
+        try await machine.run(["docker", "exec", container, "bash", "-euc", text])
+    }
+
+    /// Runs a script on it that must succeed.
+    @discardableResult
+    func check(_ text: String) async throws -> String {
+        try await machine.check(["docker", "exec", container, "bash", "-euc", text])
+    }
+
+    /// Its line for a file of known host keys, read on the host itself.
+    func knownHostsLine() async throws -> String {
+        let key = try await check("cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub")
+        return "\(address) \(key.filter { !$0.isNewline })\n"
+    }
+
+    /// Takes it away with its disks.
+    func remove() async throws {
+        try await machine.check(["docker", "rm", "--force", "--volumes", container])
+    }
+
+    /// What it has besides what changes by itself: files, units, mounts, network devices, routes, rules, users.
+    func traces() async throws -> Set<String> {
+        Set(
+            try await check(
+                """
+                find / /var/lib/containerd -xdev \\( -path /proc -o -path /sys -o -path /run -o -path /tmp -o -path /var/log \
+                    -o -path /home/\(Self.user) -o -path /var/lib/systemd \\) -prune \
+                    -o \\( -type f -o -type l -o -type d \\) -printf 'file %p\\n'
+                systemctl list-unit-files --no-legend --plain | awk '{ print "unit", $1, $2 }'
+                awk '{ print "mount", $2 }' /proc/self/mounts
+                ip -o link show | awk -F': ' '{ sub("@.*", "", $2); print "link", $2 }'
+                ip route show | sed 's/^/route /'
+                # A built-in chain shows as soon as somebody has looked at its table; Docker's ports change with each start.
+                iptables-save | grep -E '^(-A|:)' | grep -vE '^:[A-Z]+ ACCEPT|DOCKER_' | sed 's/ \\[.*//;s/^/rule /' || true
+                cut -d: -f1 /etc/passwd | sed 's/^/user /'
+                sha256sum /etc/hosts
+                """
+            ).split(separator: "\n").map(String.init))
+    }
+}
+
+/// The machines of one test and the network that they are in.
+struct UserHosts: Sendable {
+    let machine: Machine
+    /// The network, which is the user's own too.
+    let network: String
+    /// The first three numbers of its addresses.
+    let prefix: String
+
+    private static let label = "io.sealer.test"
+
+    /// Makes the network; what an earlier run left of it goes away first.
+    static func make(_ machine: Machine, network: String, prefix: String) async throws -> UserHosts {
+        let hosts = UserHosts(machine: machine, network: network, prefix: prefix)
+        try await hosts.remove()
+        try await machine.check([
+            "docker", "network", "create", "--internal", "--subnet", "\(prefix).0/24", "--label",
+            "\(label)=\(network)", network,
+        ])
+        return hosts
+    }
+
+    /// Makes a machine; `number` is the last one of its address.
+    func add(_ name: String, _ number: Int) async throws -> UserHost {
+        let address = "\(prefix).\(number)"
+        var command = [
+            "docker", "run", "--detach", "--name", name, "--hostname", name, "--network", network, "--ip", address,
+            "--label", "\(Self.label)=\(network)", "--security-opt", "seccomp=unconfined", "--security-opt",
+            "apparmor=unconfined", "--security-opt", "systempaths=unconfined", "--cgroupns", "private",
+            "--device-cgroup-rule", "a *:* rwm", "--tmpfs", "/run", "--tmpfs", "/tmp:exec", "--volume",
+            "/var/lib/containerd", "--stop-signal", "SIGRTMIN+3",
+        ]
+        for capability in try await capabilities() { command += ["--cap-add", capability] }
+        try await machine.check(command + [machine.nodeImage])
+        let host = UserHost(machine: machine, container: name, address: address)
+        try await host.check(
+            """
+            for attempt in {1..300}; do
+                state="$(systemctl is-system-running || true)"
+                [[ $state != running && $state != degraded ]] || break
+                sleep 0.2
+            done
+            useradd --create-home --shell /bin/bash \(UserHost.user)
+            echo '\(UserHost.user):\(UserHost.password)' | chpasswd
+            echo '\(UserHost.user) ALL=(ALL:ALL) ALL' >/etc/sudoers.d/\(UserHost.user)
+            ssh-keygen -A >/dev/null
+            systemctl unmask --quiet ssh.service
+            systemctl start ssh.service
+            """)
+        return host
+    }
+
+    /// What this machine itself may do, by the names that every Docker knows: `--privileged` would ask for more.
+    private func capabilities() async throws -> [String] {
+        let names = [
+            "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP",
+            "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER",
+            "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE",
+            "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP",
+            "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ",
+        ]
+        let line = try await machine.check(["sed", "-n", "s/^CapBnd:\\s*//p", "/proc/self/status"])
+        let set = try #require(UInt64(line.filter { !$0.isWhitespace }, radix: 16))
+        return names.indices.filter { set >> UInt64($0) & 1 == 1 }.map { names[$0] }
+    }
+
+    /// Takes all machines and the network away.
+    func remove() async throws {
+        let filter = "label=\(Self.label)=\(network)"
+        let containers = try await machine.check(["docker", "ps", "--all", "--quiet", "--filter", filter])
+        let ids = containers.split(separator: "\n").map(String.init)
+        if !ids.isEmpty { try await machine.check(["docker", "rm", "--force", "--volumes"] + ids) }
+        let networks = try await machine.check(["docker", "network", "ls", "--quiet", "--filter", filter])
+        for id in networks.split(separator: "\n") {
+            try await machine.check(["docker", "network", "rm", String(id)])
+        }
+    }
+}
