@@ -19,20 +19,17 @@ extension ClusterWork {
         let node = try await observedNode(hostName)
         let isGone = phase == .postCleanHost
         if !isGone { try await marks.claim(node.host) }
-        let rootfs = source.settings.rootfs
-        // On a host that was reset there is none.
-        let folder = isGone ? nil : rootfs
-        var environment = NodePreparation(source.settings).environment(on: node, try environment(of: hostName))
-        environment["PATH"] = "\(rootfs)/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-        if node.role == .master { environment["KUBECONFIG"] = "/etc/kubernetes/admin.conf" }
-        let file = self.folder.output(of: step.id)
-        try await PluginScript(plugin: plugin, phase: phase, environment: environment, folder: folder)
-            .run(on: node.host, step: handle) { output in
-                try await BlockingPool.shared.run {
-                    try Folder.make(file.removingLastComponent(), permissions: FilePermissions(rawValue: 0o700))
-                    try AtomicFile.write(output, to: file, permissions: .ownerReadWrite)
-                }
+        let environment = NodePreparation(source.settings).environment(on: node, try environment(of: hostName))
+        let script = PluginScript(
+            plugin, at: phase, environment, rootfs: source.settings.rootfs, isMaster: node.role == .master,
+            isGone: isGone)
+        let file = folder.output(of: step.id)
+        try await script.run(on: node.host, step: handle) { output in
+            try await BlockingPool.shared.run {
+                try Folder.make(file.removingLastComponent(), permissions: FilePermissions(rawValue: 0o700))
+                try AtomicFile.write(output, to: file, permissions: .ownerReadWrite)
             }
+        }
         guard !isGone else { return }
         let note = try source.plugins.note(of: plugin, at: phase, try await situation())
         let key = PluginRules.key(plugin, phase)

@@ -89,18 +89,16 @@ struct Farewell: Sendable {
             RemoteCommand(["test", "-d", rootfs]), limit: .seconds(20), output: { _ in })
         let isAfter = phase == .postCleanHost || phase == .postUninstall
         guard hasRootfs.status == 0 || isAfter else { return }
-        var environment = NodePreparation.environment(
+        let environment = NodePreparation.environment(
             cluster.environment.merging(place.member.environment) { $1 },
             registry: RegistryAddress(domain: cluster.registry.domain, port: cluster.registry.port),
             network: cluster.network, rootfs: rootfs, address: place.address ?? "")
-        environment["PATH"] = "\(rootfs)/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-        if place.member.isMaster { environment["KUBECONFIG"] = "/etc/kubernetes/admin.conf" }
-        let (name, values) = (place.name, environment)
-        try await progress.step("\(phase.rawValue): plugin \(plugin.name)", host: name) { step in
+        let script = PluginScript(
+            plugin, at: phase, environment, rootfs: rootfs, isMaster: place.member.isMaster,
+            isGone: hasRootfs.status != 0)
+        try await progress.step("\(phase.rawValue): plugin \(plugin.name)", host: place.name) { step in
             // The cluster's folder is deleted in the end: what is printed is shown, and in the failure.
-            try await PluginScript(
-                plugin: plugin, phase: phase, environment: values, folder: hasRootfs.status == 0 ? rootfs : nil
-            ).run(on: host, step: step) { _ in }
+            try await script.run(on: host, step: step) { _ in }
         }
     }
 }

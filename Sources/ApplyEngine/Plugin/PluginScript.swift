@@ -13,6 +13,22 @@ struct PluginScript {
     /// Where it runs; nil for `/`, when the host has no rootfs any more.
     let folder: String?
 
+    /// - Parameters:
+    ///   - environment: the node's, as the scripts of the rootfs get it.
+    ///   - isGone: whether the host was taken back, so that it has no rootfs any more.
+    init(
+        _ plugin: Plugin, at phase: Plugin.Phase, _ environment: [String: String], rootfs: String, isMaster: Bool,
+        isGone: Bool
+    ) {
+        self.plugin = plugin
+        self.phase = phase
+        folder = isGone ? nil : rootfs
+        var environment = environment
+        environment["PATH"] = "\(rootfs)/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        if isMaster { environment["KUBECONFIG"] = "/etc/kubernetes/admin.conf" }
+        self.environment = environment
+    }
+
     /// The most of what it prints that is kept, in bytes.
     private static let keptOutput = 1 << 20
 
