@@ -94,7 +94,7 @@ public struct Engine: Sendable {
         try ClusterSupport.check(observation.kubernetes, settings: work.source.settings)
         for warning in observation.hosts.compactMap(ClusterBlueprint.etcdWarning) { progress.send(.warning(warning)) }
         let (reached, leavingNames) = await leaving(places, work)
-        work.add(leaving: reached)
+        await work.add(leaving: reached)
         var difference = try blueprint.difference(from: observation, leaving: reached, leavingNames: leavingNames)
         if !missing.isEmpty {
             difference.add(

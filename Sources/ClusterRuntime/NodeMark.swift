@@ -75,6 +75,15 @@ public struct NodeMark: Sendable, Hashable, Codable {
         }
     }
 
+    /// Notes that all is done that follows the node's becoming a member. What ran for hosts that come stays noted until all of
+    /// them have come so far: settling once more takes that away too.
+    public mutating func settle() {
+        let isComing = isArriving == true
+        isArriving = nil
+        let kept = isComing ? (plugins ?? [:]).filter { $0.value.hosts != nil } : [:]
+        plugins = kept.isEmpty ? nil : kept
+    }
+
     /// Makes the mark of a node that nothing was done to.
     public init(cluster: String, dataRoot: String? = nil) {
         self.cluster = cluster

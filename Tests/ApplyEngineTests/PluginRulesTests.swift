@@ -96,7 +96,11 @@ struct PluginRulesTests {
         let done = try due([plugin], worker: new("n"), marks: try marks(["n", "x"]))
         #expect(done.hosts.map(names) == [[], []])
         // What was noted must be settled.
-        #expect(done.hosts.allSatisfy { $0.settles != nil })
+        #expect(done.hosts.map { $0.settles != nil } == [false, true])
+        // Not before all that come have come.
+        #expect(done.hosts.map { $0.forgets != nil } == [true, false])
+        let plan = try Planner.plan(cluster: "c", image: ContentDigest.sample, done)
+        #expect(plan.steps.first { $0.id == "forget/m" }?.after.contains("settle/n") == true)
         let others = try due([plugin], worker: new("n"), marks: try marks(["x"], data: "false"))
         #expect(others.hosts.map(names) == [["a/post-scaleup"], ["a/pre-init-host"]])
         let onlyHosts = try due([plugin], worker: new("n"), marks: try marks(["x"]))
@@ -142,7 +146,12 @@ struct PluginRulesTests {
     @Test("a host that leaves: before and after, but nothing after in a container")
     func leaving() throws {
         let node = LeavingNode(host: "old", node: "old", isMaster: false, isRegistered: true)
-        let found = try due([shell("a", [.preCleanHost, .postCleanHost])], leaving: [node])
+        var mark = NodeMark(cluster: "c")
+        // On a host that has no rootfs there is nothing to run before.
+        let bare = try due([shell("a", [.preCleanHost, .postCleanHost])], marks: ["old": mark], leaving: [node])
+        #expect(bare.leaving[0].plugins.map(\.phase) == [.postCleanHost])
+        mark.rootfs = ContentDigest.sample
+        let found = try due([shell("a", [.preCleanHost, .postCleanHost])], marks: ["old": mark], leaving: [node])
         #expect(found.leaving[0].plugins.map(\.phase) == [.preCleanHost, .postCleanHost])
         let plan = try Planner.plan(cluster: "c", image: ContentDigest.sample, found)
         let ids = plan.steps.map(\.id)

@@ -102,7 +102,7 @@ struct SimulatedEngineTests {
                         apiVersion: sealer.io/v1
                         kind: Plugin
                         metadata: {name: script}
-                        spec: {type: SHELL, action: pre-init-host|post-init-host, data: "echo ran"}
+                        spec: {type: SHELL, action: pre-init-host|post-init-host|post-scaleup|pre-clean-host, data: "echo ran"}
                         ---
                         apiVersion: sealer.io/v1
                         kind: Plugin
@@ -152,6 +152,12 @@ struct SimulatedEngineTests {
             for address in draft.masters + draft.workers {
                 #expect(
                     files[address] == Data(told.utf8), "seed \(seed): kubelet of \(address) has another configuration")
+            }
+            for (address, machine) in world.with({ $0.machines })
+            where !(draft.masters + draft.workers).contains(address) {
+                #expect(
+                    machine.blobs.isEmpty && machine.services.isEmpty && machine.files.count == 1,
+                    "seed \(seed): \(address) left, and has \(machine.files.keys.sorted())")
             }
             let names = world.with { Set($0.nodes.keys) }
             #expect(names.count == draft.masters.count + draft.workers.count, "seed \(seed): \(names)")

@@ -64,6 +64,8 @@ final class SimulatedFleet: StepPerformer {
         var effects: [String] = []
         var launches: [Int] = []
         var plugins: [Plugin] = []
+        /// The hosts that scripts ran for after they came, by script and where it ran.
+        var scaled: [String: Set<String>] = [:]
     }
 
     /// What goes wrong with a step.
@@ -289,7 +291,12 @@ final class SimulatedFleet: StepPerformer {
                 let runs = host.runs["\(plugin.name)/post-init-host", default: 0]
                 need(runs == 1, "\(plugin.name) ran \(runs) times after it became a member")
             }
-            if !isHalf { (host.isArriving, host.notes) = (false, nil) }
+            if !isHalf {
+                var mark = NodeMark(cluster: "demo")
+                (mark.isArriving, mark.plugins) = (host.isArriving, host.notes)
+                mark.settle()
+                (host.isArriving, host.notes) = (mark.isArriving == true, mark.plugins)
+            }
         case .label:
             need(world.nodes.contains(name), "it is no member")
             if !isHalf { host.isLabelled = true }
@@ -316,6 +323,7 @@ final class SimulatedFleet: StepPerformer {
             host.runs[key] = 0
         }
         for plugin in world.plugins { host.runs["\(plugin.name)/post-init-host"] = 0 }
+        for key in world.scaled.keys { world.scaled[key]?.remove(name) }
     }
 
     private static func run(
@@ -342,6 +350,11 @@ final class SimulatedFleet: StepPerformer {
         host.runs[key, default: 0] += 1
         let arriving = world.wanted.filter { name in
             world.hosts[name].map { $0.membership != .complete || $0.isArriving } ?? false
+        }
+        if phase == .postScaleUp {
+            let place = "\(name) on \(hostName)"
+            need(!Set(arriving).isSubset(of: world.scaled[place] ?? []), "it ran for \(arriving) already")
+            world.scaled[place, default: []].formUnion(arriving)
         }
         do {
             host.notes = try (host.notes ?? [:]).merging([

@@ -130,15 +130,24 @@ struct ClusterLock: Sendable {
         _ hosts: [String], _ pool: HostPool, _ owner: LeaseOwner, _ progress: any ProgressSink,
         _ body: @escaping @Sendable () async throws -> Result
     ) async throws -> Result {
-        try await withThrowingTaskGroup(of: Result.self) { group in
+        try await withThrowingTaskGroup(of: Result?.self) { group in
             group.addTask { try await body() }
             for host in hosts {
-                group.addTask { try await renew(host, pool, owner, progress) }
+                group.addTask {
+                    do {
+                        try await renew(host, pool, owner, progress)
+                    } catch is CancellationError {
+                        // How the work ends when all is cancelled is its own news.
+                        return nil
+                    }
+                }
             }
             defer { group.cancelAll() }
             do {
-                guard let result = try await group.next() else { throw CancellationError() }
-                return result
+                while let ending = try await group.next() {
+                    if let result = ending { return result }
+                }
+                throw CancellationError()
             } catch let held as Held {
                 // The work is cancelled and waited for; how it ends is not the news.
                 throw held.failure

@@ -42,7 +42,8 @@ extension ClusterWork {
         let changes = try NodeAssignments(source.plugins.plugins, for: node.member).changes
         guard let change = changes.first(where: { $0.plugin == plugin }) else { return }
         let master = try await first()
-        guard let status = try await runtime.nodes(through: master).first(where: { $0.name == node.name }) else {
+        let nodes = try await patiently { try await self.runtime.nodes(through: master) }
+        guard let status = nodes.first(where: { $0.name == node.name }) else {
             throw Failure(.conflict, "the cluster has no node \(node.name)", at: hostName)
         }
         // kubectl takes a taint away whose name has a dash behind it, and complains where there is none.

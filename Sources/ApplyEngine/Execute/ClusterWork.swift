@@ -84,10 +84,11 @@ final class ClusterWork: StepPerformer {
     }
 
     /// Takes in hosts that leave.
-    func add(leaving hosts: [HostObservation]) {
+    func add(leaving hosts: [HostObservation]) async {
         scene.withLock { scene in
             for host in hosts { scene.hosts[host.host] = host }
         }
+        for host in hosts { await marks.set(host.mark, of: host.host) }
     }
 
     /// What was seen last; nil before anything was looked at.
@@ -186,11 +187,7 @@ final class ClusterWork: StepPerformer {
         case .uploadConfiguration(let parts): try await upload(parts, handle)
         case .reconfigureControlPlane: try await reconfigureControlPlane(node, handle)
         case .reconfigureKubelet: try await reconfigureKubelet(node, handle)
-        case .settle:
-            try await marks.change(host) { mark in
-                mark.isArriving = nil
-                mark.plugins = nil
-            }
+        case .settle: try await marks.change(host) { $0.settle() }
         case .label:
             try await runtime.label(node.name, labels: node.labels, taints: node.taints, through: try await first())
         default: throw Failure(.software, "step \(step.id) is not one of a host's", at: node.host)
@@ -307,7 +304,7 @@ final class ClusterWork: StepPerformer {
     func record(_ values: [String: String]) async throws { try await record(values, through: try await first()) }
 
     private func record(_ values: [String: String], through master: ClusterNode) async throws {
-        let before = try await runtime.record(through: master) ?? [:]
+        let before = try await patiently { try await self.runtime.record(through: master) } ?? [:]
         let after = before.merging(values) { $1 }
         guard after != before else { return }
         try await runtime.write(record: after, through: master)
@@ -325,6 +322,18 @@ final class ClusterWork: StepPerformer {
         let left = try await HostReset(rootfs: source.settings.rootfs).reset(host, step: handle)
         if let words = HostBaseline.words(left, on: name) { progress.send(.warning(words)) }
         await marks.set(nil, of: name)
+    }
+
+    /// Asks the cluster again for a while when it does not answer: masters that come cost etcd its leader for a moment.
+    func patiently<Answer: Sendable>(_ ask: @Sendable () async throws -> Answer) async throws -> Answer {
+        let end = ContinuousClock.now + .seconds(60)
+        while true {
+            do {
+                return try await ask()
+            } catch let failure as Failure where failure.kind == .commandFailed && ContinuousClock.now < end {
+                try await Task.sleep(for: .seconds(1))
+            }
+        }
     }
 
     // MARK: - Looking things up

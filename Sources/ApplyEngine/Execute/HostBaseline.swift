@@ -27,8 +27,16 @@ enum HostBaseline {
 
         """#
 
-    /// Writes it down, unless that was done before.
+    /// Writes it down, unless that was done before, or takes too long: then nothing is compared later, which is told.
     static func record(on host: any Host) async throws {
+        do {
+            try await write(on: host)
+        } catch let failure as Failure where failure.kind == .timeout {
+            try await delete(on: host)
+        }
+    }
+
+    private static func write(on host: any Host) async throws {
         try await host.check(
             .script(
                 listing
@@ -39,22 +47,30 @@ enum HostBaseline {
                         mv \(path).new \(path)
                     }
                     """),
-            purpose: "writing down what the host has", limit: .seconds(60))
+            purpose: "writing down what the host has", limit: .seconds(40))
     }
 
-    /// What is there now and was not then; empty when nothing is, or when nothing was written down.
-    static func additions(on host: any Host) async throws -> [String] {
-        let result = try await host.check(
-            .script(listing + "[[ ! -e \(path) ]] || comm -13 \(path) <(list_sorted)"),
-            purpose: "comparing what the host has with what it had", limit: .seconds(60))
-        return result.outputText.split(separator: "\n").map(String.init)
+    /// What is there now and was not then; nil when that cannot be told.
+    static func additions(on host: any Host) async throws -> [String]? {
+        do {
+            let result = try await host.run(
+                .script(listing + "[[ -e \(path) ]] || exit 3\ncomm -13 \(path) <(list_sorted)"), limit: .seconds(200),
+                output: { _ in })
+            guard result.status == 0 else { return nil }
+            return result.outputText.split(separator: "\n").map(String.init)
+        } catch let failure as Failure where failure.kind == .timeout {
+            return nil
+        }
     }
 
     /// Takes the list away.
     static func delete(on host: any Host) async throws { try await host.delete(path) }
 
     /// Additions for people; nil when there are none.
-    static func words(_ additions: [String], on host: String) -> String? {
+    static func words(_ additions: [String]?, on host: String) -> String? {
+        guard let additions else {
+            return "\(host): what it had before sealer came was not written down, so nothing was compared with it"
+        }
         guard !additions.isEmpty else { return nil }
         let shown = additions.prefix(shownLines).joined(separator: ", ")
         let more = additions.count > shownLines ? ", and \(additions.count - shownLines) more" : ""

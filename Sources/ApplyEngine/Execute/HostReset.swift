@@ -58,9 +58,9 @@ struct HostReset {
 
     /// Does it, and looks whether it is gone.
     ///
-    /// - Returns: what is there and was not before sealer came, a line each: somebody else's, or left behind.
+    /// - Returns: what is there and was not before sealer came, a line each: somebody else's, or left behind; nil when that cannot be told.
     /// - Throws: `Failure` that names what of sealer's own is left.
-    func reset(_ host: any Host, step: Step) async throws -> [String] {
+    func reset(_ host: any Host, step: Step) async throws -> [String]? {
         let mark = try await NodeMark.read(from: host)
         let newFolders =
             if let mark { mark.newFolders ?? [Self.store] } else { try await Self.absentFolders(on: host) }

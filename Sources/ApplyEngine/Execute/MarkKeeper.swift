@@ -29,6 +29,11 @@ actor MarkKeeper {
         // Several steps begin on a host at once: one of them claims it for all.
         if let claim = claims[host.name] { return try await claim.value }
         let claim = Task {
+            // Whoever leaves the cluster may have one that nobody has read yet.
+            if let mark = try await NodeMark.read(from: host), mark.cluster == cluster {
+                marks[host.name] = mark
+                return
+            }
             let newFolders = try await HostReset.absentFolders(on: host)
             try await HostBaseline.record(on: host)
             try await change(host) { mark in

@@ -20,17 +20,17 @@ extension ClusterBlueprint {
         to difference: inout ClusterDifference, _ kubernetes: KubernetesObservation, _ seen: [String: HostObservation]
     ) throws {
         let record = kubernetes.record ?? [:]
-        let before = try record[RecordKey.configuration].map { try ConfigurationFields.decode(from: $0) }
+        let before =
+            try record[RecordKey.configuration].map { try ConfigurationFields.decode(from: $0) } ?? earlier(record)
         let changes = before.map { configuration.changes(from: $0) } ?? []
         if let refusal = ConfigurationChange.refusal(of: changes, in: cluster.name) { throw refusal }
-        if !changes.isEmpty {
+        // What an interrupted command had told it already is told again.
+        let isCut = record[RecordKey.configurationState] == "begun"
+        let parts = Set(changes.map(\.part)).union(isCut ? [.dns, .kubeProxy] : [])
+        if !parts.isEmpty {
+            let reasons = changes.map(\.words) + (isCut ? ["an earlier command did not tell it all of it"] : [])
             difference.configuration = .init(
-                parts: Set(changes.map(\.part)).sorted { $0.rawValue < $1.rawValue },
-                reason: changes.map(\.words).joined(separator: "; "))
-        } else if before != nil, record[RecordKey.configurationState] != "complete" {
-            // What an interrupted command had told it already is told again.
-            difference.configuration = .init(
-                parts: [.dns, .kubeProxy], reason: "an earlier command did not tell it all of it")
+                parts: parts.sorted { $0.rawValue < $1.rawValue }, reason: reasons.joined(separator: "; "))
         }
         for index in difference.hosts.indices where difference.hosts[index].membership == .complete {
             guard let host = seen[difference.hosts[index].host], let mark = host.mark else { continue }
@@ -41,6 +41,20 @@ extension ClusterBlueprint {
                 .controlPlane, taken: mark.controlPlane, before, changes, mark, host,
                 Kubeadm.controlPlaneFiles.map(\.string))
         }
+    }
+
+    /// The configuration of a cluster that has no record of it, by the Clusterfile that it has; nil when that tells nothing.
+    private func earlier(_ record: [String: String]) throws -> ConfigurationFields? {
+        guard let text = record[RecordKey.clusterfile] else { return nil }
+        let cluster: Cluster
+        // One of an earlier sealer, which this one may read otherwise.
+        do { cluster = try Cluster.parse(text).cluster } catch { return nil }
+        var settings = settings
+        settings.network = cluster.network
+        settings.certificateNames = cluster.certificateNames
+        settings.kubeadmDocuments = cluster.kubeadmDocuments
+        settings.imageDocuments = []
+        return try ConfigurationFields(settings)
     }
 
     private func reason(

@@ -86,6 +86,8 @@ public struct NodeDifference: Sendable, Hashable {
     public var plugins: [DuePlugin] = []
     /// Why it must be noted that all is done that follows its becoming a member.
     public var settles: String?
+    /// Why it must be noted, when all hosts that come have come, that what ran for them is done.
+    public var forgets: String?
 
     /// A host name to be given.
     public struct Rename: Sendable, Hashable {

@@ -322,6 +322,14 @@ public struct Planner: Sendable {
                 "settle/\(host.host)", .verify, .settle, on: host.host, "note that the host has all that belongs to it",
                 reason, after: whole + closing + own, limit: 60)
         }
+        let settled = difference.hosts.map { "settle/\($0.host)" }
+        for host in difference.hosts {
+            guard let reason = host.forgets else { continue }
+            step(
+                "forget/\(host.host)", .verify, .settle, on: host.host,
+                "note that all hosts that came have all that belongs to them",
+                reason, after: whole + closing + settled, limit: 60)
+        }
     }
 
     // MARK: - Plugins

@@ -26,6 +26,8 @@ struct NodeAssignments {
         func excess(in node: NodeStatus) -> [String] {
             node.taints.filter { text in
                 guard let (key, effect) = Self.parts(of: text) else { return false }
+                // What is set takes the place of what was there.
+                guard !taints.contains(where: { $0.key == key && $0.effect.rawValue == effect }) else { return false }
                 return removedTaints.contains { $0.key == key && ($0.effect == nil || $0.effect?.rawValue == effect) }
             }
         }
@@ -63,7 +65,11 @@ struct NodeAssignments {
                 switch assignment.change {
                 case .labels(let labels): change.labels.merge(labels) { $1 }
                 case .taints(let set, let removed):
-                    change.taints += set
+                    // Of two values for a key and an effect the last counts.
+                    for taint in set {
+                        change.taints.removeAll { $0.key == taint.key && $0.effect == taint.effect }
+                        change.taints.append(taint)
+                    }
                     change.removedTaints += removed
                 case .hostname(let name): hostname = (name, plugin.name)
                 }

@@ -40,20 +40,27 @@ extension PluginRules {
             let due = try self.due(on: subject, situation)
             difference.hosts[index].plugins = due
             let scripts = Set(plugins.filter { $0.kind == .shell }.map(\.name))
+            var reason: String?
             if about.mark?.isArriving == true || about.mark?.plugins != nil {
-                difference.hosts[index].settles = "an earlier command did not come to that"
+                reason = "an earlier command did not come to that"
             } else if due.contains(where: { scripts.contains($0.name) }) {
-                difference.hosts[index].settles = "plugins run on it"
+                reason = "plugins run on it"
             } else if hasScripts, host.membership != .complete {
-                difference.hosts[index].settles = "it becomes a member"
+                reason = "it becomes a member"
             }
+            let isForOthers =
+                due.contains { $0.phase == .preScaleUp || $0.phase == .postScaleUp }
+                || about.mark?.plugins?.values.contains { $0.hosts != nil } == true
+            if isForOthers { difference.hosts[index].forgets = reason }
+            if !isForOthers || isArriving.contains(host.host) { difference.hosts[index].settles = reason }
         }
         for index in difference.leaving.indices {
             guard let host = difference.leaving[index].host, let about = known[host] else { continue }
             difference.leaving[index].plugins = try dueOnLeaving(
                 about.member, done: about.mark?.plugins ?? [:],
-                // Nothing is left of a container to run anything in.
-                phases: about.member.provider == .container ? [.preCleanHost] : [.preCleanHost, .postCleanHost],
+                // Before: where there is a rootfs. After: nothing is left of a container to run anything in.
+                phases: (about.mark?.rootfs == nil ? [] : [.preCleanHost])
+                    + (about.member.provider == .container ? [] : [.postCleanHost]),
                 reason: "it leaves the cluster")
         }
     }
