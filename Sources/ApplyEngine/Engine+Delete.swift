@@ -73,12 +73,7 @@ extension Engine {
             let host = try await pool.connection(place.name).host
             let mark = try await NodeMark.read(from: host)
             let rootfs = "\(mark?.dataRoot ?? Cluster.defaultDataRoot)/\(mark?.cluster ?? "unknown")/rootfs"
-            try await progress.step("take off the host all that sealer brought", host: place.name) { step in
-                try await withLimit(.seconds(900), waitingFor: "the host to be reset", at: place.name) {
-                    let left = try await HostReset(rootfs: rootfs).reset(host, step: step)
-                    if let words = HostBaseline.words(left, on: place.name) { progress.send(.warning(words)) }
-                }
-            }
+            try await Self.reset(place, by: HostReset(rootfs: rootfs), pool, progress)
             await pool.close()
             return mark?.cluster
         } catch {
@@ -93,28 +88,8 @@ extension Engine {
         guard !places.isEmpty else { return [] }
         let reset = HostReset(rootfs: "\(cluster.dataRoot)/\(cluster.name)/rootfs")
         let progress = progress
-        let failures = await withTaskGroup(of: (any Error)?.self) { group in
-            for place in places {
-                group.addTask {
-                    do {
-                        let host = try await pool.connection(place.name).host
-                        try await progress.step("take off the host all that sealer brought", host: place.name) { step in
-                            try await withLimit(.seconds(900), waitingFor: "the host to be reset", at: place.name) {
-                                let left = try await reset.reset(host, step: step)
-                                if let words = HostBaseline.words(left, on: place.name) {
-                                    progress.send(.warning(words))
-                                }
-                            }
-                        }
-                        return nil
-                    } catch {
-                        return error
-                    }
-                }
-            }
-            var failures: [any Error] = []
-            for await failure in group { if let failure { failures.append(failure) } }
-            return failures
+        let failures = await failuresOfEach(places) { place in
+            try await Self.reset(place, by: reset, pool, progress)
         }
         guard failures.isEmpty else {
             throw Failure(
@@ -124,5 +99,18 @@ extension Engine {
                 remedy: "mend that, then run it again: sealer delete --name \(cluster.name)", causes: failures)
         }
         return places.map { "what was on host \($0.name)" }
+    }
+
+    /// Takes everything off a host, and tells what is left there that was not before.
+    private static func reset(
+        _ place: HostPlace, by reset: HostReset, _ pool: HostPool, _ progress: any ProgressSink
+    ) async throws {
+        let host = try await pool.connection(place.name).host
+        try await progress.step("take off the host all that sealer brought", host: place.name) { step in
+            try await withLimit(.seconds(900), waitingFor: "the host to be reset", at: place.name) {
+                let left = try await reset.reset(host, step: step)
+                if let words = HostBaseline.words(left, on: place.name) { progress.send(.warning(words)) }
+            }
+        }
     }
 }

@@ -111,7 +111,7 @@ extension Engine {
     /// Who holds the cluster's lock, of which the masters are asked one after the other until one knows somebody.
     private func change(_ work: ClusterWork, _ places: Places) async throws -> ClusterStatus.Change? {
         for master in places.masters {
-            guard let holder = try await work.pool.ask(master, { try await $0.lease() }), let owner = holder.owner,
+            guard let holder = try await work.pool.connection(master).host.lease(), let owner = holder.owner,
                 holder.silent < ClusterLock.staleAfter / .seconds(1)
             else { continue }
             return .init(

@@ -266,7 +266,7 @@ public struct Engine: Sendable {
         let work = ClusterWork(
             source: BlueprintSource(
                 cluster: cluster, image: image, settings: settings, identity: identity,
-                configuration: inputs.configuration),
+                configuration: inputs.configuration, plugins: try PluginRules(cluster.plugins)),
             infra: infra,
             pool: pool, runtime: try makeRuntime(settings),
             distribution: ImageDistribution(image, named: cluster.image, from: store), folder: folder,

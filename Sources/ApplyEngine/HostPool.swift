@@ -37,33 +37,13 @@ actor HostPool {
         for place in places { self.places[place.name] = place }
     }
 
-    /// The connection to a host.
+    /// The connection to a host. One that was lost is made anew.
     func connection(_ name: String) async throws -> ConnectedHost {
-        try await establish(name).value
-    }
-
-    /// Asks a host something. When its connection turns out to be lost, it is dropped, unless somebody has made a new one
-    /// since.
-    func ask<Answer: Sendable>(
-        _ name: String, _ body: @Sendable (any Host) async throws -> Answer
-    ) async throws -> Answer {
-        let task = try await establish(name)
-        do {
-            return try await body(try await task.value.host)
-        } catch let failure as Failure where failure.kind == .unreachable {
-            if connections[name] == task { await drop(name) }
-            throw failure
-        }
-    }
-
-    /// Whether there is a connection, or one is being made.
-    func isConnected(_ name: String) -> Bool { connections[name] != nil }
-
-    /// Returns when the connection is there.
-    private func establish(_ name: String) async throws -> Task<ConnectedHost, any Error> {
-        if let known = connections[name] {
-            _ = try await known.value
-            return known
+        while let known = connections[name] {
+            let connected = try await known.value
+            guard connected.host.isLost else { return connected }
+            // Unless somebody has made a new one meanwhile.
+            if connections[name] == known { await drop(name) }
         }
         guard let transport = places[name]?.transport else {
             throw Failure(.notFound, "the host is not there", at: name)
@@ -72,19 +52,25 @@ actor HostPool {
         let task = Task { try await connector.connect(name, over: transport) }
         connections[name] = task
         do {
-            _ = try await withTaskCancellationHandler {
+            return try await withTaskCancellationHandler {
                 try await task.value
             } onCancel: {
                 task.cancel()
             }
-            return task
         } catch {
-            connections[name] = nil
+            if connections[name] == task { connections[name] = nil }
             throw error
         }
     }
 
-    /// Ends a connection that does not work any more; the next one who needs it gets a new one.
+    /// Whether there is a connection that works, or one is being made.
+    func isConnected(_ name: String) async -> Bool {
+        guard let task = connections[name] else { return false }
+        guard case .success(let connected) = await task.result else { return false }
+        return !connected.host.isLost
+    }
+
+    /// Ends a connection; the next one who needs it gets a new one.
     func drop(_ name: String) async {
         guard let task = connections.removeValue(forKey: name) else { return }
         await Self.close(task)

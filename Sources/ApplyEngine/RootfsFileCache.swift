@@ -10,12 +10,8 @@ import SystemPackage
 /// digest, so what is remembered never gets old.
 struct RootfsFileCache: Sendable {
     private struct Entry: Codable {
-        /// nil: the rootfs has no such file.
-        struct File: Codable {
-            var bytes: Data
-            var permissions: UInt32
-        }
-        var files: [String: File?]
+        /// By path; nil where the rootfs has no such file.
+        var files: [String: ImageFile?]
     }
 
     private let folder: FilePath
@@ -35,9 +31,7 @@ struct RootfsFileCache: Sendable {
         guard !missing.isEmpty else { return Self.found(known, paths) }
         let read = try await ImageFiles(store).read(missing, of: image.manifest)
         var entry = known
-        for name in missing {
-            entry.files[name] = .some(read[name].map { .init(bytes: $0.bytes, permissions: $0.permissions) })
-        }
+        for name in missing { entry.files[name] = .some(read[name]) }
         let all = entry
         try await BlockingPool.shared.run {
             try Folder.make(path.removingLastComponent(), permissions: FilePermissions(rawValue: 0o700))
@@ -47,12 +41,7 @@ struct RootfsFileCache: Sendable {
     }
 
     private static func found(_ entry: Entry, _ paths: Set<String>) -> [String: ImageFile] {
-        var files: [String: ImageFile] = [:]
-        for name in paths {
-            guard let file = entry.files[name] ?? nil else { continue }
-            files[name] = ImageFile(bytes: file.bytes, permissions: file.permissions)
-        }
-        return files
+        entry.files.filter { paths.contains($0.key) }.compactMapValues { $0 }
     }
 
     /// What is remembered; nothing when the file is damaged: the layers tell it again. Blocking.

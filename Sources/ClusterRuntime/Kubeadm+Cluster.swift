@@ -10,18 +10,6 @@ extension Kubeadm {
         try await RunningCluster(through: master.host).nodes()
     }
 
-    /// The same, asked again for a while when the API server is busy with its own members.
-    private func patientNodes(through master: ClusterNode) async throws -> [NodeStatus] {
-        let end = ContinuousClock.now + .seconds(60)
-        while true {
-            do {
-                return try await nodes(through: master)
-            } catch let failure as Failure where Self.isPassing(failure.what) && ContinuousClock.now < end {
-                try await Task.sleep(for: .seconds(1))
-            }
-        }
-    }
-
     /// Sets labels and taints; taints that the node has besides stay.
     public func label(_ node: String, labels: [String: String], taints: [String], through master: ClusterNode)
         async throws
@@ -41,7 +29,7 @@ extension Kubeadm {
     ) async throws {
         let end = ContinuousClock.now + limit
         while true {
-            let statuses = try await patientNodes(through: master)
+            let statuses = try await Self.patiently { try await self.nodes(through: master) }
             let ready = Set(statuses.filter(\.isReady).map(\.name))
             let waiting = nodes.filter { !ready.contains($0) }
             step.advance(Int64(nodes.count - waiting.count), of: Int64(nodes.count), unit: .items)
@@ -114,7 +102,8 @@ extension Kubeadm {
 
     /// Runs `kubectl drain`: pods of daemon sets stay, pods that nothing makes anew and what is in their empty volumes go.
     public func drain(_ node: String, grace: Duration, through master: ClusterNode, step: Step) async throws {
-        guard let status = try await patientNodes(through: master).first(where: { $0.name == node }) else { return }
+        let known = try await Self.patiently { try await nodes(through: master) }
+        guard let status = known.first(where: { $0.name == node }) else { return }
         guard status.isReady else {
             // Nobody there ends the pods; they are made anew elsewhere as soon as the node is removed.
             try await must(["cordon", node], "keep new pods away from \(node)", through: master)
@@ -179,19 +168,16 @@ extension Kubeadm {
             "--cacert=\(pki)/ca.crt", "--cert=\(pki)/healthcheck-client.crt", "--key=\(pki)/healthcheck-client.key",
         ]
         let endpoint = arguments.contains { $0.hasPrefix("--endpoints=") } ? [] : ["--endpoints=https://127.0.0.1:2379"]
-        let end = ContinuousClock.now + .seconds(mayFail ? 0 : 60)
-        var result = try await kubectl(client + endpoint + arguments, through: master)
-        while result.status != 0, Self.isPassing(result.errorText), ContinuousClock.now < end {
-            try await Task.sleep(for: .seconds(1))
-            result = try await kubectl(client + endpoint + arguments, through: master)
+        return try await Self.patiently {
+            let result = try await kubectl(client + endpoint + arguments, through: master)
+            guard result.status == 0 || mayFail else {
+                throw Failure(
+                    .commandFailed,
+                    "etcd does not answer to \(arguments.prefix(2).joined(separator: " ")): \(result.errorText)",
+                    at: master.host.name)
+            }
+            return result
         }
-        guard result.status == 0 || mayFail else {
-            throw Failure(
-                .commandFailed,
-                "etcd does not answer to \(arguments.prefix(2).joined(separator: " ")): \(result.errorText)",
-                at: master.host.name)
-        }
-        return result
     }
 
     // MARK: - The record in the cluster

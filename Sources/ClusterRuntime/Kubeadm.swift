@@ -223,15 +223,26 @@ public struct Kubeadm: KubernetesRuntime {
     func must(
         _ arguments: [String], input: Data? = nil, _ purpose: String, through master: ClusterNode
     ) async throws -> CommandResult {
-        let end = ContinuousClock.now + .seconds(60)
-        while true {
+        try await Self.patiently {
             let result = try await kubectl(arguments, input: input, through: master)
-            if result.status == 0 { return result }
-            guard Self.isPassing(result.errorText), ContinuousClock.now < end else {
+            guard result.status == 0 else {
                 let tail = result.errorText.split(separator: "\n").suffix(5).joined(separator: "\n")
                 throw Failure(.commandFailed, "cannot \(purpose): \(tail)", at: master.host.name)
             }
-            try await Task.sleep(for: .seconds(1))
+            return result
+        }
+    }
+
+    /// Asks the control plane again, for up to a minute, as long as what it says is no answer: it is busy with its own members. So
+    /// what is asked must bear to be repeated.
+    public static func patiently<Answer>(_ ask: () async throws -> Answer) async throws -> Answer {
+        let end = ContinuousClock.now + .seconds(60)
+        while true {
+            do {
+                return try await ask()
+            } catch let failure as Failure where isPassing(failure.what) && ContinuousClock.now < end {
+                try await Task.sleep(for: .seconds(1))
+            }
         }
     }
 

@@ -6,7 +6,7 @@ import OCI
 import Report
 
 /// A regular file of an image.
-public struct ImageFile: Sendable, Hashable {
+public struct ImageFile: Sendable, Hashable, Codable {
     /// What it holds.
     public var bytes: Data
     /// The mode's lower twelve bits, as the layer has them.

@@ -38,6 +38,9 @@ public final class AgentHost: Host {
         Task { await link.terminate() }
     }
 
+    /// Whether the link to the agent is dead.
+    public var isLost: Bool { link.death != nil }
+
     /// Ends the connection: what is being asked fails, the agent ends whatever it still runs, and itself. An agent that does not
     /// is left to itself after a few seconds.
     public func close() async {

@@ -76,6 +76,9 @@ public protocol Host: Sendable {
     /// Who has the lease; nil when nobody has. It may be a stale one.
     func lease() async throws -> LeaseHolder?
 
+    /// Whether the connection has ended, so that nothing can be asked any more.
+    var isLost: Bool { get }
+
     /// Ends the connection.
     func close() async
 }

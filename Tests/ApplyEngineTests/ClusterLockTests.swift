@@ -285,22 +285,20 @@ struct ClusterLockTests {
         for name in ["m1", "m2", "m3"] { #expect(masters[name].owner == nil) }
     }
 
-    @Test("a connection that somebody has made anew is not dropped by who lost the old one")
+    @Test("a connection that was lost is made anew once, however many want it at once")
     func newConnection() async throws {
         let masters = FakeMasters(["m1"])
         let pool = try await masters.pool()
-        for isNew in [true, false] {
-            await #expect(throws: Failure.self) {
-                try await pool.ask("m1") { host in
-                    if isNew {
-                        await pool.drop(host.name)
-                        _ = try await pool.connection(host.name)
-                    }
-                    throw Failure(.unreachable, "lost", at: host.name)
-                }
-            }
-            #expect(await pool.isConnected("m1") == isNew)
+        _ = try await pool.connection("m1")
+        #expect(await pool.isConnected("m1"))
+        masters["m1"].change { $0.isLost = true }
+        #expect(await !pool.isConnected("m1"))
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for _ in 0..<16 { group.addTask { _ = try await pool.connection("m1") } }
+            try await group.waitForAll()
         }
+        #expect(masters.connections("m1") == 2)
+        #expect(await pool.isConnected("m1"))
     }
 
     @Test("what was marked on hosts since they were looked at is noticed")

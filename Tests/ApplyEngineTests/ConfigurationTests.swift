@@ -84,8 +84,7 @@ struct ConfigurationDifferenceTests {
             rootfs: root)
         let blueprint = ClusterBlueprint(
             cluster: cluster, image: ContentDigest.sample, rootfs: ContentDigest.sample, settings: settings,
-            nodes: [node], launch: ContentDigest.sample, configuration: try ConfigurationFields(settings),
-            configurationText: "")
+            nodes: [node], launch: ContentDigest.sample, configuration: try ConfigurationFields(settings))
         var mark = NodeMark(cluster: "demo")
         (mark.image, mark.runtime, mark.membership) = (ContentDigest.sample, ContentDigest.sample, .complete)
         mark.rootfs = hasRootfs ? ContentDigest.sample : nil

@@ -11,12 +11,14 @@ import SystemPackage
 @testable import ApplyEngine
 
 /// A master that keeps a lease in memory, and may be out of reach.
-final class FakeMaster: Host {
+final class FakeMaster: UnaskedHost {
     struct State {
         var owner: LeaseOwner?
         /// How long the owner has been silent, as the host sees it.
         var silent = 0.0
         var isReachable = true
+        /// Whether the connection to it was lost and not made anew yet.
+        var isLost = false
         var events: [String] = []
         var files: [String: Data] = [:]
     }
@@ -27,13 +29,15 @@ final class FakeMaster: Host {
     init(_ name: String) { self.name = name }
 
     func change<Result: Sendable>(_ body: (inout sending State) -> sending Result) -> Result { state.withLock(body) }
+    var isLost: Bool { state.withLock { $0.isLost } }
     var events: [String] { state.withLock { $0.events } }
     var owner: String? { state.withLock { $0.owner?.id } }
 
     /// Notes what is asked, if the host can be reached.
     private func note(_ event: String) throws {
         try state.withLock { state in
-            guard state.isReachable else { throw Failure(.unreachable, "the connection was closed", at: name) }
+            if !state.isReachable { state.isLost = true }
+            guard !state.isLost else { throw Failure(.unreachable, "the connection was closed", at: name) }
             state.events.append(event)
         }
     }
@@ -82,23 +86,6 @@ final class FakeMaster: Host {
         try note("read")
         return state.withLock { $0.files[path.string] }
     }
-
-    private func never() -> Failure { Failure(.software, "the test's host does not do that") }
-    func facts() async throws -> HostFacts { throw never() }
-    func run(
-        _ command: RemoteCommand, limit: Duration, output: @escaping @Sendable (OutputLine) -> Void
-    ) async throws -> CommandResult { throw never() }
-    func writeFile(_ path: FilePath, _ bytes: Data, permissions: UInt32) async throws { throw never() }
-    func inspect(_ paths: [FilePath]) async throws -> [String: FileState] { throw never() }
-    func delete(_ path: FilePath) async throws { throw never() }
-    func missing(_ blobs: [Descriptor]) async throws -> [Descriptor] { throw never() }
-    func send(_ blob: Descriptor, from file: FilePath, advanced: @escaping @Sendable (Int64) -> Void) async throws {
-        throw never()
-    }
-    func name(_ image: Descriptor, as reference: Reference) async throws { throw never() }
-    func fetch(_ request: FetchRequest, advanced: @escaping @Sendable (Int64) -> Void) async throws { throw never() }
-    func unpack(_ request: UnpackRequest, advanced: @escaping @Sendable (Int64) -> Void) async throws { throw never() }
-    func close() async {}
 }
 
 /// Masters by name, and how often each was connected to.
@@ -116,6 +103,7 @@ final class FakeMasters: HostConnector {
         let master = self[host]
         guard master.change({ $0.isReachable }) else { throw Failure(.unreachable, "no route", at: host) }
         counts.withLock { $0[host, default: 0] += 1 }
+        master.change { $0.isLost = false }
         return ConnectedHost(host: master, executable: "/none")
     }
 

@@ -12,7 +12,7 @@ import Testing
 @testable import ApplyEngine
 
 /// A master whose kubectl has answers ready: the real one needs a whole cluster.
-private final class ScriptedMaster: Host {
+private final class ScriptedMaster: UnaskedHost {
     let name = "10.0.0.1"
     private let answers: [String: String]
     private let asked = Mutex<[[String]]>([])
@@ -31,27 +31,6 @@ private final class ScriptedMaster: Host {
         }
         return CommandResult(status: 0, output: Data((answer ?? "").utf8), error: Data())
     }
-
-    private func never() -> Failure { Failure(.software, "the test's host does not do that") }
-    func facts() async throws -> HostFacts { throw never() }
-    func writeFile(_ path: FilePath, _ bytes: Data, permissions: UInt32) async throws { throw never() }
-    func readFile(_ path: FilePath, limit: Int) async throws -> Data? { throw never() }
-    func inspect(_ paths: [FilePath]) async throws -> [String: FileState] { throw never() }
-    func delete(_ path: FilePath) async throws { throw never() }
-    func missing(_ blobs: [Descriptor]) async throws -> [Descriptor] { throw never() }
-    func send(_ blob: Descriptor, from file: FilePath, advanced: @escaping @Sendable (Int64) -> Void) async throws {
-        throw never()
-    }
-    func name(_ image: Descriptor, as reference: Reference) async throws { throw never() }
-    func fetch(_ request: FetchRequest, advanced: @escaping @Sendable (Int64) -> Void) async throws { throw never() }
-    func unpack(_ request: UnpackRequest, advanced: @escaping @Sendable (Int64) -> Void) async throws { throw never() }
-    func takeLease(_ owner: LeaseOwner, staleAfter: Duration, ended: [String]) async throws -> LeaseOutcome {
-        throw never()
-    }
-    func renewLease(_ owner: LeaseOwner) async throws -> LeaseRenewal { throw never() }
-    func returnLease(_ id: String?) async throws { throw never() }
-    func lease() async throws -> LeaseHolder? { throw never() }
-    func close() async {}
 }
 
 @Suite("A cluster that is found running")

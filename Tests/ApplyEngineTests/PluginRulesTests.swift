@@ -139,7 +139,7 @@ struct PluginRulesTests {
                 "it lacks disk=ssd", "it lacks x=y:NoSchedule, it has old=1:NoExecute",
             ])
         #expect(found.settles == nil)
-        let change = try NodeAssignments(plugins, for: Self.worker).changes.first { $0.plugin.name == "c" }
+        let change = NodeAssignments(try PluginRules(plugins), for: Self.worker).changes.first { $0.plugin.name == "c" }
         #expect(change?.excess(in: other) == ["old=1:NoExecute"])
     }
 

@@ -357,8 +357,8 @@ final class SimulatedFleet: StepPerformer {
             world.scaled[place, default: []].formUnion(arriving)
         }
         do {
-            host.notes = try (host.notes ?? [:]).merging([
-                key: PluginRules(world.plugins).note(
+            host.notes = (host.notes ?? [:]).merging([
+                key: try PluginRules(world.plugins).note(
                     of: plugin, at: phase,
                     .init(
                         isInitialised: true, isInstalling: false, arriving: arriving,

@@ -186,6 +186,7 @@ struct SimulatedHost: Host {
     func renewLease(_ owner: LeaseOwner) async throws -> LeaseRenewal { .renewed }
     func returnLease(_ id: String?) async throws {}
     func lease() async throws -> LeaseHolder? { nil }
+    var isLost: Bool { false }
     func close() async {}
 
     // MARK: - Commands

@@ -54,6 +54,7 @@ final class ScriptedNode: Host {
     func renewLease(_ owner: LeaseOwner) async throws -> LeaseRenewal { throw never() }
     func returnLease(_ id: String?) async throws { throw never() }
     func lease() async throws -> LeaseHolder? { throw never() }
+    var isLost: Bool { false }
     func close() async {}
 
     static func facts(_ name: String) throws -> HostFacts {

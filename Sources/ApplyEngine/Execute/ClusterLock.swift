@@ -91,7 +91,7 @@ struct ClusterLock: Sendable {
     private func take(_ host: String, _ pool: HostPool, _ owner: LeaseOwner) async throws -> LeaseOutcome {
         let (staleAfter, ended) = (staleAfter, ended)
         let ask = { @Sendable () async throws -> LeaseOutcome in
-            try await pool.ask(host) { try await $0.takeLease(owner, staleAfter: staleAfter, ended: ended) }
+            try await pool.connection(host).host.takeLease(owner, staleAfter: staleAfter, ended: ended)
         }
         guard purpose == .change else {
             return try await withLimit(.seconds(60), waitingFor: "the lock of the cluster", at: host, ask)
@@ -196,7 +196,7 @@ struct ClusterLock: Sendable {
         _ host: String, _ pool: HostPool, _ body: @Sendable (any Host) async throws -> Answer
     ) async throws -> Answer? {
         if purpose == .removal, await !pool.isConnected(host) { return nil }
-        return try await pool.ask(host, body)
+        return try await body(try await pool.connection(host).host)
     }
 
     private func lost(_ host: String, _ owner: LeaseOwner, _ how: String) -> Held {
@@ -214,22 +214,10 @@ struct ClusterLock: Sendable {
     ) async {
         let limit = returnLimit
         let failures = await Task {
-            await withTaskGroup(of: (any Error)?.self) { group in
-                for host in hosts {
-                    group.addTask {
-                        do {
-                            try await withLimit(limit, waitingFor: "the lock to be given back", at: host) {
-                                _ = try await ask(host, pool) { try await $0.returnLease(owner.id) }
-                            }
-                            return nil
-                        } catch {
-                            return error
-                        }
-                    }
+            await failuresOfEach(hosts) { host in
+                try await withLimit(limit, waitingFor: "the lock to be given back", at: host) {
+                    _ = try await ask(host, pool) { try await $0.returnLease(owner.id) }
                 }
-                var failures: [any Error] = []
-                for await failure in group { if let failure { failures.append(failure) } }
-                return failures
             }
         }.value
         // Hosts that were removed cannot be asked; of others their removal has told.

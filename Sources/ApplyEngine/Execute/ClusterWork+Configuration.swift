@@ -9,10 +9,10 @@ extension ClusterWork {
     /// Tells the cluster, and notes before and after that it is told: what was begun is told again.
     func upload(_ parts: [String], _ handle: Step) async throws {
         let blueprint = try blueprint()
-        try await record(blueprint.configurationRecord(isComplete: false))
+        try await record(try blueprint.configurationRecord(isComplete: false))
         try await runtime.uploadConfiguration(
             Set(parts.compactMap(ConfigurationChange.Part.init(rawValue:))), through: try await first(), step: handle)
-        try await record(blueprint.configurationRecord(isComplete: true))
+        try await record(try blueprint.configurationRecord(isComplete: true))
     }
 
     func reconfigureControlPlane(_ node: NodeBlueprint, _ handle: Step) async throws {

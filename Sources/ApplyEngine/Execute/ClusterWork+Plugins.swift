@@ -39,10 +39,10 @@ extension ClusterWork {
     /// Sets and takes away what a `LABEL` or `TAINT` plugin says of a node.
     private func assign(_ plugin: Plugin, on hostName: String) async throws {
         let node = try node(hostName, try blueprint())
-        let changes = try NodeAssignments(source.plugins.plugins, for: node.member).changes
+        let changes = NodeAssignments(source.plugins, for: node.member).changes
         guard let change = changes.first(where: { $0.plugin == plugin }) else { return }
         let master = try await first()
-        let nodes = try await patiently { try await self.runtime.nodes(through: master) }
+        let nodes = try await Kubeadm.patiently { try await runtime.nodes(through: master) }
         guard let status = nodes.first(where: { $0.name == node.name }) else {
             throw Failure(.conflict, "the cluster has no node \(node.name)", at: hostName)
         }

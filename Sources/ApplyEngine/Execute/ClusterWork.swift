@@ -108,9 +108,8 @@ final class ClusterWork: StepPerformer {
             do {
                 return try await act(step, handle)
             } catch let failure as Failure where failure.kind == .unreachable && attempt < Self.attempts {
-                guard let host = step.host else { throw failure }
-                handle.note("the connection was lost, trying again: \(failure.what)")
-                await pool.drop(host)
+                // Whichever it was: the next one who needs it makes it anew.
+                handle.note("a connection was lost, trying again: \(failure.what)")
                 try await Task.sleep(for: .seconds(attempt * 2))
                 attempt += 1
             }
@@ -304,7 +303,7 @@ final class ClusterWork: StepPerformer {
     func record(_ values: [String: String]) async throws { try await record(values, through: try await first()) }
 
     private func record(_ values: [String: String], through master: ClusterNode) async throws {
-        let before = try await patiently { try await self.runtime.record(through: master) } ?? [:]
+        let before = try await Kubeadm.patiently { try await runtime.record(through: master) } ?? [:]
         let after = before.merging(values) { $1 }
         guard after != before else { return }
         try await runtime.write(record: after, through: master)
@@ -322,18 +321,6 @@ final class ClusterWork: StepPerformer {
         let left = try await HostReset(rootfs: source.settings.rootfs).reset(host, step: handle)
         if let words = HostBaseline.words(left, on: name) { progress.send(.warning(words)) }
         await marks.set(nil, of: name)
-    }
-
-    /// Asks the cluster again for a while when it does not answer: masters that come cost etcd its leader for a moment.
-    func patiently<Answer: Sendable>(_ ask: @Sendable () async throws -> Answer) async throws -> Answer {
-        let end = ContinuousClock.now + .seconds(60)
-        while true {
-            do {
-                return try await ask()
-            } catch let failure as Failure where failure.kind == .commandFailed && ContinuousClock.now < end {
-                try await Task.sleep(for: .seconds(1))
-            }
-        }
     }
 
     // MARK: - Looking things up

@@ -28,9 +28,9 @@ extension MarkKeeper {
     /// A connection that broke while the plan was read is made anew once.
     private static func read(_ host: String, _ pool: HostPool) async throws -> NodeMark? {
         do {
-            return try await pool.ask(host) { try await NodeMark.read(from: $0) }
+            return try await NodeMark.read(from: pool.connection(host).host)
         } catch let failure as Failure where failure.kind == .unreachable {
-            return try await pool.ask(host) { try await NodeMark.read(from: $0) }
+            return try await NodeMark.read(from: pool.connection(host).host)
         }
     }
 }

@@ -27,7 +27,7 @@ extension ClusterBlueprint {
             isInitialised: kubernetes != nil,
             needsLaunchForNetwork: settings.podNetworking == .fromApplications,
             launch: launchReason(kubernetes?.record),
-            record: recordReason(kubernetes?.record),
+            record: try recordReason(kubernetes?.record),
             leaving: leavingNodes(kubernetes, leaving, leavingNames)
         )
         if let kubernetes { try addConfiguration(to: &difference, kubernetes, seen) }
@@ -39,10 +39,11 @@ extension ClusterBlueprint {
         return before == launch.description ? nil : "the image's applications or their environment have changed"
     }
 
-    private func recordReason(_ record: [String: String]?) -> String? {
+    private func recordReason(_ record: [String: String]?) throws -> String? {
         guard let record else { return "the cluster has no record yet" }
+        let wanted = try self.record
         let changed = [(RecordKey.image, "image"), (RecordKey.clusterfile, "Clusterfile")]
-            .filter { record[$0.0] != self.record[$0.0] }.map(\.1)
+            .filter { record[$0.0] != wanted[$0.0] }.map(\.1)
         return changed.isEmpty ? nil : "it has another \(changed.joined(separator: " and "))"
     }
 

@@ -33,23 +33,23 @@ public struct ClusterBlueprint: Sendable {
     public var launch: Digest
     /// What kubeadm, kubelet and kube-proxy shall be told.
     public var configuration: ConfigurationFields
-    /// The same as the cluster keeps it.
-    public var configurationText: String
 
     /// What the cluster knows of its configuration, before and after it is told.
-    func configurationRecord(isComplete: Bool) -> [String: String] {
+    func configurationRecord(isComplete: Bool) throws -> [String: String] {
         [
-            RecordKey.configuration: configurationText,
+            RecordKey.configuration: try configuration.text,
             RecordKey.configurationState: isComplete ? "complete" : "begun",
         ]
     }
 
     /// What the cluster shall know of itself.
     public var record: [String: String] {
-        [
-            RecordKey.image: image.description, RecordKey.clusterfile: cluster.text,
-            RecordKey.launch: launch.description,
-        ].merging(configurationRecord(isComplete: true)) { $1 }
+        get throws {
+            try [
+                RecordKey.image: image.description, RecordKey.clusterfile: cluster.text,
+                RecordKey.launch: launch.description,
+            ].merging(configurationRecord(isComplete: true)) { $1 }
+        }
     }
 }
 
@@ -114,14 +114,14 @@ struct BlueprintSource: Sendable {
     var configuration: [ManagedFile] = []
 
     /// What plugins are due where.
-    var plugins: PluginRules { PluginRules(cluster.plugins) }
+    let plugins: PluginRules
 
     /// The name under which a host shall be a member, where it is not simply its host name: a plugin's, else the one it became a
     /// member by.
     ///
     /// - Throws: `Failure` of kind `conflict` when a member would change its name.
     func wantedName(of host: HostObservation) throws -> String? {
-        guard let assigned = try NodeAssignments(plugins.plugins, for: host.member).hostname else {
+        guard let assigned = NodeAssignments(plugins, for: host.member).hostname else {
             return host.mark?.node
         }
         let present = host.mark?.node ?? host.facts.hostname
@@ -173,7 +173,7 @@ struct BlueprintSource: Sendable {
         return ClusterBlueprint(
             cluster: cluster, image: image.descriptor.digest, rootfs: image.rootfs.digest, settings: settings,
             nodes: try hosts.map { try node($0, masters: masters, parts: parts) }, launch: try launchDigest(),
-            configuration: configuration, configurationText: try configuration.text)
+            configuration: configuration)
     }
 
     private func node(_ host: HostObservation, masters: [HostObservation], parts: PodNetworkPlan?) throws
@@ -206,7 +206,7 @@ struct BlueprintSource: Sendable {
         if !configuration.isEmpty { aspects.append(NodeAspect(.configuration, files: configuration)) }
         let environment = settings.environment.merging(host.member.environment) { $1 }
         let serviceNames = [ClusterNames.apiServer, settings.registry.domain]
-        let assigned = try NodeAssignments(plugins.plugins, for: host.member)
+        let assigned = NodeAssignments(plugins, for: host.member)
         var aliases = cluster.hostAliases.map { HostsFile.Entry(address: $0.address.description, names: $0.names) }
         // Programs look their own host's name up.
         if assigned.hostname != nil { aliases.append(HostsFile.Entry(address: host.address, names: [name])) }

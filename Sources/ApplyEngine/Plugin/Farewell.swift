@@ -27,41 +27,27 @@ struct Farewell: Sendable {
     /// A host that cannot be reached is named when it is to be taken back.
     func connect() async {
         guard hasAny([.postCleanHost, .postUninstall]) else { return }
-        await withTaskGroup(of: Void.self) { group in
-            for place in places where place.transport != nil && place.member.provider != .container {
-                group.addTask {
-                    do { _ = try await pool.connection(place.name) } catch {
-                        progress.send(.warning("\(place.name): \(Failure.words(of: error))"))
-                    }
-                }
-            }
+        let failures = await failuresOfEach(reachable.filter { $0.member.provider != .container }) { place in
+            _ = try await pool.connection(place.name)
         }
+        for failure in failures { progress.send(.warning(Failure.words(of: failure))) }
     }
+
+    private var reachable: [HostPlace] { places.filter { $0.transport != nil } }
 
     /// Runs what is due at a phase: on all hosts at once, on each one plugin after the other.
     ///
     /// - Throws: `Failure` that names each host on which a plugin failed, and what to do.
     func run(_ phase: Plugin.Phase) async throws {
         guard hasAny([phase]) else { return }
-        let rules = PluginRules(cluster.plugins)
-        var failures: [any Error] = []
-        await withTaskGroup(of: (any Error)?.self) { group in
-            for place in places where place.transport != nil {
-                group.addTask {
-                    do {
-                        let due = try rules.dueOnLeaving(
-                            place.member, done: [:], phases: [phase], reason: "the cluster is deleted",
-                            isFirst: place.name == first)
-                        for plugin in rules.plugins where due.contains(where: { $0.name == plugin.name }) {
-                            try await run(plugin, phase, place)
-                        }
-                        return nil
-                    } catch {
-                        return error
-                    }
-                }
+        let rules = try PluginRules(cluster.plugins)
+        let failures = await failuresOfEach(reachable) { place in
+            let due = try rules.dueOnLeaving(
+                place.member, done: [:], phases: [phase], reason: "the cluster is deleted",
+                isFirst: place.name == first)
+            for plugin in rules.plugins where due.contains(where: { $0.name == plugin.name }) {
+                try await run(plugin, phase, place)
             }
-            for await failure in group { if let failure { failures.append(failure) } }
         }
         try Task.checkCancellation()
         guard failures.isEmpty else {

@@ -13,6 +13,20 @@ struct NodeAssignments {
         var taints: [Taint] = []
         var removedTaints: [Plugin.RemovedTaint] = []
 
+        /// Takes a line of the data in: of two words for one thing the last counts.
+        mutating func add(_ change: Plugin.Change) {
+            switch change {
+            case .labels(let labels): self.labels.merge(labels) { $1 }
+            case .taints(let set, let removed):
+                for taint in set {
+                    taints.removeAll { $0.key == taint.key && $0.effect == taint.effect }
+                    taints.append(taint)
+                }
+                removedTaints += removed
+            case .hostname: break
+            }
+        }
+
         /// What a node has otherwise, for people; empty when it has everything so.
         func differences(from node: NodeStatus) -> [String] {
             let lacking =
@@ -45,39 +59,47 @@ struct NodeAssignments {
     /// The host name; nil when no plugin says one.
     private(set) var hostname: (name: String, plugin: String)?
 
+    /// One line of a plugin's data, of one host.
+    struct Line: Sendable {
+        var plugin: Plugin
+        var phase: Plugin.Phase
+        var change: Plugin.Change
+    }
+
+    /// What plugins say, by host, in the order in which it is done: by their first phases, then by their names.
+    ///
     /// - Parameter plugins: sorted by name.
     /// - Throws: `Failure` of kind `invalidInput` when their data was never checked.
-    init(_ plugins: [Plugin], for member: ClusterMember) throws {
-        guard let address = member.address else { return }
+    static func lines(of plugins: [Plugin]) throws -> [IPAddress: [Line]] {
         let ordered = plugins.compactMap { plugin in plugin.phases.min { $0.place < $1.place }.map { (plugin, $0) } }
-            .filter { plugin, _ in
-                // Empty or not: what the data says is for the hosts that it names.
-                plugin.scope.isEmpty
-                    || PluginRules.isInScope(plugin, at: .postInitHost, member: member, isFirst: false)
-            }
             .enumerated().sorted {
                 let (left, right) = ($0.element.1.place, $1.element.1.place)
                 return left == right ? $0.offset < $1.offset : left < right
             }
+        var lines: [IPAddress: [Line]] = [:]
         for (_, (plugin, phase)) in ordered {
-            var change = Change(plugin: plugin, phase: phase)
-            for assignment in try plugin.assignments() where assignment.host == address {
-                switch assignment.change {
-                case .labels(let labels): change.labels.merge(labels) { $1 }
-                case .taints(let set, let removed):
-                    // Of two values for a key and an effect the last counts.
-                    for taint in set {
-                        change.taints.removeAll { $0.key == taint.key && $0.effect == taint.effect }
-                        change.taints.append(taint)
-                    }
-                    change.removedTaints += removed
-                case .hostname(let name): hostname = (name, plugin.name)
-                }
+            for assignment in try plugin.assignments() {
+                lines[assignment.host, default: []].append(
+                    Line(plugin: plugin, phase: phase, change: assignment.change))
             }
+        }
+        return lines
+    }
+
+    init(_ rules: PluginRules, for member: ClusterMember) {
+        var rest = member.address.flatMap { rules.lines[$0] } ?? []
+        while let first = rest.first {
+            let own = rest.prefix { $0.plugin.name == first.plugin.name }
+            rest.removeFirst(own.count)
+            // Empty or not: what the data says is for the hosts that it names.
+            guard
+                first.plugin.scope.isEmpty
+                    || PluginRules.isInScope(first.plugin, at: first.phase, member: member, isFirst: false)
+            else { continue }
+            let change = own.reduce(into: Change(plugin: first.plugin, phase: first.phase)) { $0.add($1.change) }
+            for case .hostname(let name) in own.map(\.change) { hostname = (name, first.plugin.name) }
             override(by: change)
-            if !change.labels.isEmpty || !change.taints.isEmpty || !change.removedTaints.isEmpty {
-                changes.append(change)
-            }
+            changes.append(change)
         }
         changes.removeAll { $0.labels.isEmpty && $0.taints.isEmpty && $0.removedTaints.isEmpty }
     }

@@ -10,9 +10,6 @@ extension PluginRules {
         var node: NodeStatus?
     }
 
-    /// Whether there are scripts, which must be noted.
-    var hasScripts: Bool { plugins.contains { $0.kind == .shell } }
-
     /// Adds what plugins have to do to what a cluster lacks.
     ///
     /// - Parameters:
@@ -28,6 +25,7 @@ extension PluginRules {
             isInitialised: difference.isInitialised, isInstalling: !isFinished, arriving: arriving,
             launch: difference.launch == nil ? nil : launch)
         let isArriving = Set(arriving)
+        let scripts = Set(plugins.filter { $0.kind == .shell }.map(\.name))
         for index in difference.hosts.indices {
             let host = difference.hosts[index]
             guard let about = known[host.host] else { continue }
@@ -39,7 +37,6 @@ extension PluginRules {
                 node: host.membership == .complete ? about.node : nil)
             let due = try self.due(on: subject, situation)
             difference.hosts[index].plugins = due
-            let scripts = Set(plugins.filter { $0.kind == .shell }.map(\.name))
             var reason: String?
             if about.mark?.isArriving == true || about.mark?.plugins != nil {
                 reason = "an earlier command did not come to that"

@@ -39,9 +39,17 @@ struct PluginRules: Sendable {
 
     /// In the order in which plugins of one phase run.
     let plugins: [Plugin]
+    /// Whether there are scripts, which must be noted.
+    let hasScripts: Bool
+    /// What plugins that are no scripts say of hosts, by address, in the order in which it is done. Read once for all hosts.
+    let lines: [IPAddress: [NodeAssignments.Line]]
 
-    init(_ plugins: [Plugin]) {
-        self.plugins = plugins.sorted { $0.name < $1.name }
+    /// - Throws: `Failure` of kind `invalidInput` when the plugins' data was never checked.
+    init(_ plugins: [Plugin]) throws {
+        let plugins = plugins.sorted { $0.name < $1.name }
+        self.plugins = plugins
+        hasScripts = plugins.contains { $0.kind == .shell }
+        lines = try NodeAssignments.lines(of: plugins)
     }
 
     /// Whether there are plugins at all.
@@ -74,7 +82,7 @@ struct PluginRules: Sendable {
                 due.append(DuePlugin(name: plugin.name, phase: phase, reason: reason, timeout: plugin.timeout))
             }
         }
-        return try due + assignments(to: subject)
+        return due + assignments(to: subject)
     }
 
     /// What is due on a host that leaves.
@@ -138,8 +146,8 @@ struct PluginRules: Sendable {
 
     // MARK: - Labels and taints
 
-    private func assignments(to subject: Subject) throws -> [DuePlugin] {
-        try NodeAssignments(plugins, for: subject.member).changes.compactMap { change in
+    private func assignments(to subject: Subject) -> [DuePlugin] {
+        NodeAssignments(self, for: subject.member).changes.compactMap { change in
             let reason: String
             if let node = subject.node {
                 let differences = change.differences(from: node)
