@@ -281,7 +281,7 @@ public struct Engine: Sendable {
         }
     }
 
-    private func settings(of cluster: Cluster, image: ClusterImage) throws -> ClusterSettings {
+    func settings(of cluster: Cluster, image: ClusterImage) throws -> ClusterSettings {
         guard image.sealer.kind == .kubeInstaller, let version = image.labels[LabelKey.runtimeVersion] else {
             throw Failure(
                 .invalidInput,

@@ -59,6 +59,8 @@ struct SimulatedEngineTests {
         var size: Int?
         /// What kubelet is told; nil for nothing.
         var maxPods: Int?
+        /// What kube-proxy is told, in seconds; nil for nothing.
+        var syncPeriod: Int?
         var hasPlugins: Bool
 
         var text: String {
@@ -95,6 +97,15 @@ struct SimulatedEngineTests {
                         maxPods: \(pods)
                         """
                     } ?? "")
+                    + (syncPeriod.map { seconds in
+                        """
+
+                        ---
+                        apiVersion: kubeproxy.config.k8s.io/v1alpha1
+                        kind: KubeProxyConfiguration
+                        iptables: {syncPeriod: \(seconds)s}
+                        """
+                    } ?? "")
                     + (hasPlugins
                         ? """
 
@@ -120,7 +131,7 @@ struct SimulatedEngineTests {
             store: store, state: state, infra: SimulatedInfra(world: world), connector: SimulatedInfra(world: world),
             makeRuntime: {
                 SimulatedKubernetes(
-                    world: world, version: $0.version.description, wanted: try ConfigurationFields($0).text)
+                    world: world, version: $0.version.description, wanted: try ConfigurationFields($0))
             },
             progress: SilentProgress())
     }
@@ -146,12 +157,15 @@ struct SimulatedEngineTests {
             let before = world.with { $0.writes }
             _ = try await engine.apply(cluster, .init()) { _ in }
             #expect(world.with { $0.writes } == before, "seed \(seed): an apply with nothing to do wrote something")
-            let (told, files) = world.with { state in
-                (state.configuration, state.machines.mapValues { $0.files[ClusterBlueprint.kubeletFiles[0]]?.bytes })
-            }
+            let fields = try ConfigurationFields(
+                engine.settings(of: cluster, image: try await engine.store.clusterImage(cluster.image)))
+            #expect(
+                try world.with { $0.proxy } == fields.digest(of: .kubeProxy),
+                "seed \(seed): kube-proxy was told something else")
+            let kubelet = Data(try fields.digest(of: .kubelet).description.utf8)
+            let files = world.with { $0.machines.mapValues { $0.files[ClusterBlueprint.kubeletFiles[0]]?.bytes } }
             for address in draft.masters + draft.workers {
-                #expect(
-                    files[address] == Data(told.utf8), "seed \(seed): kubelet of \(address) has another configuration")
+                #expect(files[address] == kubelet, "seed \(seed): kubelet of \(address) has another configuration")
             }
             for (address, machine) in world.with({ $0.machines })
             where !(draft.masters + draft.workers).contains(address) {
@@ -236,7 +250,8 @@ struct SimulatedEngineTests {
 extension SimulatedEngineTests.Draft {
     /// Something happens to the cluster, or its user changes the Clusterfile.
     mutating func change(_ world: SimulatedWorld, number: Int, _ dice: inout SeededGenerator) {
-        switch Int.random(in: 0..<11, using: &dice) {
+        switch Int.random(in: 0..<13, using: &dice) {
+        case 11, 12: syncPeriod = Bool.random(using: &dice) ? 10 + number : nil
         case 9, 10: maxPods = Bool.random(using: &dice) ? 50 + number : nil
         case 8: size = Bool.random(using: &dice) ? number : nil
         case 0:

@@ -20,7 +20,9 @@ struct SimulatedFleetTests {
 
     private static let plugins: [Plugin] = [
         Plugin(name: "all", kind: .shell, phases: Plugin.Phase.allCases, data: "true"),
-        Plugin(name: "hosts", kind: .shell, phases: [.preInitHost, .postInitHost], scope: ["all"], data: "true"),
+        Plugin(
+            name: "hosts", kind: .shell, phases: [.preInitHost, .postInitHost, .postScaleUp], scope: ["all"],
+            data: "true"),
         Plugin(name: "nodes", kind: .shell, phases: [.postJoin, .postScaleUp], scope: ["node"], data: "true"),
     ]
 
@@ -99,9 +101,11 @@ extension SimulatedFleet {
             let masters = world.wanted.filter { world.hosts[$0]?.isMaster == true }
             switch choice {
             case 0:
-                let name = "x\(number)"
-                world.hosts[name] = Host(isMaster: false)
-                world.wanted.append(name)
+                for suffix in ["a", "b"].prefix(number % 2 + 1) {
+                    let name = "x\(number)\(suffix)"
+                    world.hosts[name] = Host(isMaster: false)
+                    world.wanted.append(name)
+                }
             case 1: if let node = nodes.first { world.wanted.removeAll { $0 == node } }
             case 2:
                 // Another image: everything on the hosts is of the old one.

@@ -40,8 +40,9 @@ final class SimulatedWorld: Sendable {
         var nodes: [String: NodeStatus] = [:]
         var etcd: Set<String> = []
         var record: [String: String]?
-        /// The configuration that the cluster was told.
-        var configuration = ""
+        /// What the cluster was told of kubelet's and kube-proxy's configuration.
+        var kubelet: Digest?
+        var proxy: Digest?
         /// How many calls changed something.
         var writes = 0
         var violations: [String] = []
@@ -278,9 +279,9 @@ struct SimulatedKubernetes: KubernetesRuntime {
     let world: SimulatedWorld
     let version: String
     /// The configuration that the cluster should be told.
-    let wanted: String
+    let wanted: ConfigurationFields
 
-    private func change(_ place: String, _ body: (inout SimulatedWorld.State) -> Void) throws {
+    private func change(_ place: String, _ body: (inout SimulatedWorld.State) throws -> Void) throws {
         try world.write(place, body)
     }
 
@@ -288,7 +289,7 @@ struct SimulatedKubernetes: KubernetesRuntime {
         -> [CertificateFile]
     { [] }
 
-    private func become(_ node: ClusterNode, _ state: inout SimulatedWorld.State) {
+    private func become(_ node: ClusterNode, _ state: inout SimulatedWorld.State) throws {
         let machine = state.machines[node.host.name]
         if state.nodes[node.name] != nil { state.violations.append("\(node.name) is a member already") }
         for file in NodePreparation.installedFiles where machine?.files[file.string] == nil {
@@ -298,43 +299,52 @@ struct SimulatedKubernetes: KubernetesRuntime {
             name: node.name, isReady: true, isMaster: node.role == .master, address: node.address,
             podNetwork: node.podNetwork, version: version)
         if node.role == .master { state.etcd.insert(node.name) }
-        write(state.configuration, to: ClusterBlueprint.kubeletFiles, of: node, &state)
-        if node.role == .master { write(wanted, to: ClusterBlueprint.controlPlaneFiles, of: node, &state) }
+        write(state.kubelet, to: ClusterBlueprint.kubeletFiles, of: node, &state)
+        if node.role == .master {
+            write(try wanted.digest(of: .controlPlane), to: ClusterBlueprint.controlPlaneFiles, of: node, &state)
+        }
     }
 
     private func write(
-        _ text: String, to paths: [String], of node: ClusterNode, _ state: inout SimulatedWorld.State
+        _ configuration: Digest?, to paths: [String], of node: ClusterNode, _ state: inout SimulatedWorld.State
     ) {
         for path in paths {
-            state.machines[node.host.name]?.files[path] = .init(bytes: Data(text.utf8), permissions: 0o600)
+            state.machines[node.host.name]?.files[path] = .init(
+                bytes: Data((configuration?.description ?? "").utf8), permissions: 0o600)
         }
     }
 
     func uploadConfiguration(
         _ parts: Set<ConfigurationChange.Part>, through master: ClusterNode, step: Step
     ) async throws {
-        try change(master.host.name) { $0.configuration = wanted }
+        try change(master.host.name) { state in
+            state.kubelet = try wanted.digest(of: .kubelet)
+            if parts.contains(.kubeProxy) { state.proxy = try wanted.digest(of: .kubeProxy) }
+        }
     }
 
     func reconfigureControlPlane(of master: ClusterNode, certificates: [CertificateFile], step: Step) async throws {
         try change(master.host.name) { state in
             if state.nodes[master.name] == nil { state.violations.append("\(master.name) is no master") }
-            write(wanted, to: ClusterBlueprint.controlPlaneFiles, of: master, &state)
+            write(try wanted.digest(of: .controlPlane), to: ClusterBlueprint.controlPlaneFiles, of: master, &state)
         }
     }
 
     func reconfigureKubelet(of node: ClusterNode, through master: ClusterNode, step: Step) async throws {
         try change(node.host.name) { state in
-            if state.configuration != wanted { state.violations.append("\(node.name) asks what nobody was told") }
-            write(state.configuration, to: ClusterBlueprint.kubeletFiles, of: node, &state)
+            if state.kubelet != (try wanted.digest(of: .kubelet)) {
+                state.violations.append("\(node.name) asks what nobody was told")
+            }
+            write(state.kubelet, to: ClusterBlueprint.kubeletFiles, of: node, &state)
         }
     }
 
     func initialise(_ master: ClusterNode, isAlone: Bool, step: Step) async throws {
         try change(master.host.name) { state in
             if !state.nodes.isEmpty { state.violations.append("there is a cluster already") }
-            state.configuration = wanted
-            become(master, &state)
+            state.kubelet = try wanted.digest(of: .kubelet)
+            state.proxy = try wanted.digest(of: .kubeProxy)
+            try become(master, &state)
         }
     }
 
@@ -343,7 +353,7 @@ struct SimulatedKubernetes: KubernetesRuntime {
     }
 
     func join(_ node: ClusterNode, through master: ClusterNode, ticket: JoinTicket, step: Step) async throws {
-        try change(node.host.name) { become(node, &$0) }
+        try change(node.host.name) { try become(node, &$0) }
     }
 
     func clean(_ node: ClusterNode, step: Step) async throws {

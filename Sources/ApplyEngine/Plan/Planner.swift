@@ -11,11 +11,11 @@ public struct Planner: Sendable {
 
     private let cluster: String
     private let image: Digest
-    private let difference: ClusterDifference
+    let difference: ClusterDifference
     private var steps: [PlanStep] = []
     private var names: Set<PlanStep.ID> = []
     /// The steps of plugins, by phase and host.
-    private var pluginSteps: [Plugin.Phase: [String: [PlanStep.ID]]] = [:]
+    var pluginSteps: [Plugin.Phase: [String: [PlanStep.ID]]] = [:]
 
     /// Makes the plan.
     public static func plan(cluster: String, image: Digest, _ difference: ClusterDifference) throws -> Plan {
@@ -49,7 +49,7 @@ public struct Planner: Sendable {
     }
 
     /// Adds a step. Of the steps that it would wait for, those count that the plan has.
-    private mutating func step(
+    mutating func step(
         _ id: PlanStep.ID, _ phase: PlanPhase, _ action: StepAction, on host: String? = nil, _ title: String,
         _ reason: String, isDestructive: Bool = false, after: [PlanStep.ID] = [], lane: String? = nil, limit: Int
     ) {
@@ -216,13 +216,6 @@ public struct Planner: Sendable {
             after: ["init", "join/\(host.host)"], limit: 120)
     }
 
-    /// What plugins do on a host that became a member.
-    private mutating func addArrival(_ host: NodeDifference) {
-        let member = ["init", "join/\(host.host)"]
-        let joined = addPlugins(.postJoin, on: host, .configure, after: member)
-        addPlugins(.postInitHost, on: host, .configure, after: member + joined)
-    }
-
     private mutating func addLeaving(_ node: LeavingNode) {
         let reason = "the Clusterfile does not name it any more"
         let name = node.host ?? node.node
@@ -310,75 +303,6 @@ public struct Planner: Sendable {
                 "record", .verify, .record, on: difference.first, "note in the cluster what it was made of", reason,
                 after: all, limit: 60)
         }
-    }
-
-    /// Notes on hosts that all is done that follows their becoming members: what would run again otherwise.
-    private mutating func addSettling(after whole: [PlanStep.ID]) {
-        let closing = pluginSteps(.preLaunch) + pluginSteps(.postInstall) + pluginSteps(.postScaleUp)
-        for host in difference.hosts {
-            guard let reason = host.settles else { continue }
-            let own = pluginSteps(.postJoin, on: host.host) + pluginSteps(.postInitHost, on: host.host)
-            step(
-                "settle/\(host.host)", .verify, .settle, on: host.host, "note that the host has all that belongs to it",
-                reason, after: whole + closing + own, limit: 60)
-        }
-        let settled = difference.hosts.map { "settle/\($0.host)" }
-        for host in difference.hosts {
-            guard let reason = host.forgets else { continue }
-            step(
-                "forget/\(host.host)", .verify, .settle, on: host.host,
-                "note that all hosts that came have all that belongs to them",
-                reason, after: whole + closing + settled, limit: 60)
-        }
-    }
-
-    // MARK: - Plugins
-
-    /// What a host must have before anything of the image's runs on it.
-    private func prepared(_ host: NodeDifference) -> [PlanStep.ID] {
-        ["hostname", "unpack", "configuration", "names", "registry-access"].map { "\($0)/\(host.host)" }
-    }
-
-    /// Adds the plugins that are due on a host at a phase, one after the other.
-    @discardableResult
-    private mutating func addPlugins(
-        _ phase: Plugin.Phase, on host: NodeDifference, _ part: PlanPhase, after: [PlanStep.ID]
-    ) -> [PlanStep.ID] {
-        addPlugins(phase, of: host.plugins, on: host.host, part, after: after)
-    }
-
-    @discardableResult
-    private mutating func addPlugins(
-        _ phase: Plugin.Phase, of plugins: [DuePlugin], on host: String, _ part: PlanPhase, after: [PlanStep.ID]
-    ) -> [PlanStep.ID] {
-        var after = after
-        var added: [PlanStep.ID] = []
-        for plugin in plugins where plugin.phase == phase {
-            let id = Self.id(plugin.name, phase, on: host)
-            step(
-                id, part, .plugin(plugin.name, phase: phase.rawValue), on: host,
-                "\(phase.rawValue): plugin \(plugin.name)", plugin.reason, after: after,
-                // The script has its own limit; besides it there is a note to be written.
-                limit: plugin.timeout + 60)
-            after.append(id)
-            added.append(id)
-        }
-        if !added.isEmpty { pluginSteps[phase, default: [:]][host] = added }
-        return added
-    }
-
-    private static func id(_ plugin: String, _ phase: Plugin.Phase, on host: String) -> PlanStep.ID {
-        "plugin/\(plugin)/\(phase.rawValue)/\(host)"
-    }
-
-    /// The steps that plugins of a phase have on one host.
-    private func pluginSteps(_ phase: Plugin.Phase, on host: String) -> [PlanStep.ID] {
-        pluginSteps[phase]?[host] ?? []
-    }
-
-    /// The steps that plugins of a phase have on all hosts.
-    private func pluginSteps(_ phase: Plugin.Phase) -> [PlanStep.ID] {
-        (pluginSteps[phase] ?? [:]).sorted { $0.key < $1.key }.flatMap(\.value)
     }
 }
 

@@ -9,7 +9,8 @@ import Terminal
 struct DeleteCommand: ContextCommand {
     static let configuration = CommandConfiguration(
         commandName: "delete",
-        abstract: "Remove a cluster with its hosts, networks and volumes.",
+        abstract:
+            "Take a cluster off its hosts, and remove the containers, networks and volumes that were made for it.",
         discussion: """
             Example:
               sealer delete --name shop
