@@ -130,56 +130,6 @@ extension Kubeadm {
         try await must(["delete", "node", node, "--ignore-not-found"], "delete the node \(node)", through: master)
     }
 
-    /// Asks etcd by its own client in the master's etcd pod. The members that are left must be able to agree without the one
-    /// that goes: more than half of those that will be there must answer.
-    public func removeEtcdMember(_ node: String, through master: ClusterNode, step: Step) async throws {
-        let members = try EtcdMember.list(
-            fromJSON: try await etcd(["member", "list", "--write-out=json"], master).output)
-        guard let leaving = members.first(where: { $0.name == node }) else {
-            step.note("\(node) is no member of etcd")
-            return
-        }
-        let staying = members.filter { $0.identifier != leaving.identifier }
-        var healthy = 0
-        for member in staying {
-            let health = try await etcd(
-                ["endpoint", "health", "--endpoints=\(member.clientAddress)"], master, mayFail: true)
-            if health.status == 0 { healthy += 1 }
-        }
-        guard healthy > staying.count / 2 else {
-            throw Failure(
-                .conflict,
-                "\(healthy) of the \(staying.count) masters that would stay answer for etcd, more than half must: "
-                    + "taking \(node) out could stop the cluster",
-                at: master.host.name, remedy: "bring the other masters up first")
-        }
-        _ = try await etcd(["member", "remove", leaving.identifierInHex], master)
-        let left = try EtcdMember.list(fromJSON: try await etcd(["member", "list", "--write-out=json"], master).output)
-        guard !left.contains(where: { $0.identifier == leaving.identifier }) else {
-            throw Failure(
-                .integrity, "\(node) is a member of etcd still, although it was taken out", at: master.host.name)
-        }
-    }
-
-    func etcd(_ arguments: [String], _ master: ClusterNode, mayFail: Bool = false) async throws -> CommandResult {
-        let pki = "/etc/kubernetes/pki/etcd"
-        let client = [
-            "--namespace=kube-system", "exec", "etcd-\(master.name)", "--", "etcdctl",
-            "--cacert=\(pki)/ca.crt", "--cert=\(pki)/healthcheck-client.crt", "--key=\(pki)/healthcheck-client.key",
-        ]
-        let endpoint = arguments.contains { $0.hasPrefix("--endpoints=") } ? [] : ["--endpoints=https://127.0.0.1:2379"]
-        return try await Self.patiently {
-            let result = try await kubectl(client + endpoint + arguments, through: master)
-            guard result.status == 0 || mayFail else {
-                throw Failure(
-                    .commandFailed,
-                    "etcd does not answer to \(arguments.prefix(2).joined(separator: " ")): \(result.errorText)",
-                    at: master.host.name)
-            }
-            return result
-        }
-    }
-
     // MARK: - The record in the cluster
 
     /// Reads the ConfigMap `kube-system/sealer-cluster`.

@@ -3,18 +3,15 @@ import Remote
 import Report
 
 extension Kubeadm {
-    /// Starts the API server of the first master anew when a second one has become a member of etcd.
+    /// Starts the API server of the first master anew when a second one has become a member of etcd with a vote from the first
+    /// moment, as it is before Kubernetes 1.17 (`joinEtcd` for those after it).
     ///
     /// From the moment at which etcd has two members until the second one runs, it has no leader, and the watches of the API server
     /// that there is are cut. Some of them do not come back before many minutes have gone by, though the server calls itself
     /// ready: whoever asks it (the controller manager beside it does) sees no new services, for instance, so that no service
-    /// leads anywhere (kubernetes/kubernetes#97294). A further member does not cost etcd its leader, and from 1.29 on kubeadm
-    /// lets members learn first.
+    /// leads anywhere (kubernetes/kubernetes#97294). A further member does not cost etcd its leader.
     func renewStaleServer(of master: ClusterNode, step: Step) async throws {
-        guard settings.version.minor < 29 else { return }
-        let members = try EtcdMember.list(
-            fromJSON: try await etcd(["member", "list", "--write-out=json"], master).output)
-        guard members.count == 2 else { return }
+        guard try await etcdMembers(through: master).count == 2 else { return }
         step.note("starting the API server of \(master.name) anew: its watches were cut while etcd had no leader")
         // Found by the port: other clusters' servers may run on the same kernel.
         try await master.host.check(

@@ -99,18 +99,17 @@ public struct Kubeadm: KubernetesRuntime {
             authorityHash: ticket.authorityHash
         )
         for note in file.notes { step.note(note) }
+        var skipped = configuration.skippedPreflight(programs: node.facts.programs).map { [$0.phase] } ?? []
+        if node.role == .master, etcdEntry == .learning { skipped.append("control-plane-join/etcd") }
         var arguments = ["kubeadm", "join", "--config", Self.configurationFile.string]
-        if let skipped = configuration.skippedPreflight(programs: node.facts.programs) {
-            arguments.append("--skip-phases=\(skipped.phase)")
-        }
+        if !skipped.isEmpty { arguments.append("--skip-phases=\(skipped.joined(separator: ","))") }
         try await kubeadm(
             arguments, configuration: file.bytes, token: ticket.token, on: node, limit: .seconds(300), step: step)
         if node.role == .master {
-            do {
-                try await renewStaleServer(of: master, step: step)
-            } catch let failure as Failure {
-                // The node is a member all the same; services that lead nowhere show when pods are waited for.
-                step.note("the API server of \(master.name) could not be started anew: \(failure.what)")
+            switch etcdEntry {
+            case .learning: try await joinEtcd(node, through: master, step: step)
+            case .voting: try await renewStaleServer(of: master, step: step)
+            case .learningByKubeadm: break
             }
         }
         try await assignPodNetwork(to: node, through: master)
@@ -253,6 +252,8 @@ public struct Kubeadm: KubernetesRuntime {
             "etcdserver: request timed out", "etcdserver: leader changed", "etcdserver: too many requests",
             "connection refused", "TLS handshake timeout", "i/o timeout", "unexpected EOF", "(ServiceUnavailable)",
             "Timeout: request did not complete", "context deadline exceeded", "Client.Timeout exceeded",
+            // kubelet tells of the control plane's pods a while after they run.
+            "(NotFound): pods \"etcd-",
         ].contains { error.contains($0) }
     }
 

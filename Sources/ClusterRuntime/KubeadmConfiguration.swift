@@ -158,11 +158,16 @@ public struct KubeadmConfiguration: Sendable {
 
     // MARK: - Laying over
 
-    private func file(_ documents: [any KubeadmDocuments.Document]) throws -> KubeadmFile {
+    /// - Parameter uppermost: sets what nobody's document may set otherwise, arguments as maps.
+    func file(
+        _ documents: [any KubeadmDocuments.Document],
+        uppermost: (KubeadmDocument.Kind, inout YAMLMapping) -> Void = { _, _ in }
+    ) throws -> KubeadmFile {
         var notes: [String] = []
         let nodes = try documents.map { document -> YAMLNode in
             let kind = type(of: document).kind
             var fields = try laidOver(document.fields, of: kind, notes: &notes)
+            uppermost(kind, &fields)
             fields = try KubeadmArguments.formed(fields, of: kind, for: api)
             fields["apiVersion"] = YAMLNode(kind.apiVersion(api))
             fields["kind"] = YAMLNode(kind.rawValue)

@@ -41,8 +41,10 @@ public protocol KubernetesRuntime: Sendable {
     /// Moves the pods of a node elsewhere, and keeps new ones away.
     func drain(_ node: String, grace: Duration, through master: ClusterNode, step: Step) async throws
 
-    /// Takes a master out of etcd. Refuses when that would cost the cluster its quorum.
-    func removeEtcdMember(_ node: String, through master: ClusterNode, step: Step) async throws
+    /// Takes a master out of etcd. Refuses when that would cost the cluster its quorum; none there is fine.
+    ///
+    /// - Parameter address: its address, where it is known: a member that has never started has no name.
+    func removeEtcdMember(_ node: String, address: String?, through master: ClusterNode, step: Step) async throws
 
     /// Deletes a node's object; none there is fine.
     func removeNode(_ node: String, through master: ClusterNode) async throws

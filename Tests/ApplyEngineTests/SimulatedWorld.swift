@@ -77,8 +77,9 @@ final class SimulatedWorld: Sendable {
     }
 
     /// A machine as it comes: nobody's.
-    func add(_ address: String) {
-        with { $0.machines[address] = Machine(hostname: "host-\(address.replacing(".", with: "-"))") }
+    func add(_ address: String, hostname: String? = nil) {
+        let hostname = hostname ?? "host-\(address.replacing(".", with: "-"))"
+        with { $0.machines[address] = Machine(hostname: hostname) }
     }
 }
 
@@ -292,6 +293,9 @@ struct SimulatedKubernetes: KubernetesRuntime {
     private func become(_ node: ClusterNode, _ state: inout SimulatedWorld.State) throws {
         let machine = state.machines[node.host.name]
         if state.nodes[node.name] != nil { state.violations.append("\(node.name) is a member already") }
+        for other in state.nodes.values where other.address == node.address {
+            state.violations.append("\(node.name) has the address of the member \(other.name)")
+        }
         for file in NodePreparation.installedFiles where machine?.files[file.string] == nil {
             state.violations.append("\(node.name) becomes a member without \(file)")
         }
@@ -395,7 +399,7 @@ struct SimulatedKubernetes: KubernetesRuntime {
         try change(master.host.name) { $0.nodes[node]?.isSchedulable = false }
     }
 
-    func removeEtcdMember(_ node: String, through master: ClusterNode, step: Step) async throws {
+    func removeEtcdMember(_ node: String, address: String?, through master: ClusterNode, step: Step) async throws {
         try change(master.host.name) { state in
             guard state.etcd.remove(node) != nil else { return }
             if state.etcd.isEmpty { state.violations.append("no member of etcd is left") }

@@ -145,12 +145,14 @@ struct EtcdMemberTests {
         let json = #"""
             {"header":{"cluster_id":1},"members":[
              {"ID":10276657743932975437,"name":"m-0","peerURLs":["https://10.0.0.2:2380"],"clientURLs":["https://10.0.0.2:2379"]},
-             {"ID":5}]}
+             {"ID":5,"peerURLs":["https://[fd00::3]:2380"],"isLearner":true}]}
             """#
         let members = try EtcdMember.list(fromJSON: Data(json.utf8))
         #expect(members.map(\.name) == ["m-0", ""])
         #expect(members[0].identifierInHex == "8e9e05c52164694d")
         #expect(members[0].clientAddress == "https://10.0.0.2:2379")
+        #expect(members.map(\.isLearner) == [false, true])
+        #expect(members.map(\.peerAddresses) == [["10.0.0.2"], ["fd00::3"]].map { $0.map(EtcdMember.peerAddress) })
         #expect(throws: Failure.self) { try EtcdMember.list(fromJSON: Data("{}".utf8)) }
     }
 }

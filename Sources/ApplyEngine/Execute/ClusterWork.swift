@@ -135,7 +135,8 @@ final class ClusterWork: StepPerformer {
         case .drain(let node):
             try await runtime.drain(node, grace: .seconds(600), through: try await first(), step: handle)
         case .removeEtcdMember(let node):
-            try await runtime.removeEtcdMember(node, through: try await first(), step: handle)
+            try await runtime.removeEtcdMember(
+                node, address: address(ofNode: node), through: try await first(), step: handle)
         case .removeNode(let node): try await runtime.removeNode(node, through: try await first())
         case .plugin(let name, let phase): try await runPlugin(name, phase, step, handle)
         case .reset: try await reset(step, handle)
@@ -273,7 +274,10 @@ final class ClusterWork: StepPerformer {
         let first = scene.withLock { $0.first }
         if first != node.host, await marks.mark(of: first)?.membership == .complete {
             let master = try await self.first()
-            if node.isMaster { try await runtime.removeEtcdMember(node.name, through: master, step: handle) }
+            if node.isMaster {
+                try await runtime.removeEtcdMember(
+                    node.name, address: node.address, through: master, step: handle)
+            }
             try await runtime.removeNode(node.name, through: master)
         }
         try await marks.change(newcomer.host) { mark in
@@ -337,6 +341,14 @@ final class ClusterWork: StepPerformer {
             throw Failure(.software, "the plan names a host that the blueprint does not have", at: host)
         }
         return node
+    }
+
+    /// The address of a node that leaves: the cluster's word, else what was seen of its host.
+    private func address(ofNode name: String) -> String? {
+        scene.withLock { scene in
+            scene.observation?.kubernetes?.nodes.first { $0.name == name }?.address
+                ?? scene.hosts.values.first { $0.nodeName == name }?.address
+        }
     }
 
     func clusterNode(_ node: NodeBlueprint) async throws -> ClusterNode {

@@ -146,13 +146,16 @@ extension ClusterBlueprint {
                 isRegistered: registered.contains { $0.name == host.nodeName })
         }
         let names = Set(known.map(\.node))
-        // A node that was never given to sealer is nobody's to remove.
-        let unreached = registered.filter { node in
-            !names.contains(node.name)
-                && (leavingNames.contains(node.name) || node.address.map(leavingNames.contains) == true)
-        }.map {
-            LeavingNode(host: nil, node: $0.name, isMaster: $0.isMaster, isRegistered: true)
+        let gone = registered.filter { !names.contains($0.name) }.compactMap { node -> LeavingNode? in
+            let successor = nodes.first { $0.address == node.address }
+            // A node that was never given to sealer is nobody's to remove.
+            guard
+                successor != nil || leavingNames.contains(node.name)
+                    || node.address.map(leavingNames.contains) == true
+            else { return nil }
+            return LeavingNode(
+                host: nil, node: node.name, isMaster: node.isMaster, isRegistered: true, successor: successor?.host)
         }
-        return known + unreached
+        return known + gone
     }
 }

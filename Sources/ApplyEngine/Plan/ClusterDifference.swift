@@ -116,14 +116,18 @@ public struct LeavingNode: Sendable, Hashable {
     public var isMaster: Bool
     /// Whether the node is still there in Kubernetes.
     public var isRegistered: Bool
+    /// The host that has its address and is to be a member by another name; nil when there is none. The node's own host is
+    /// gone then.
+    public var successor: String?
     /// The plugins that are due on it.
     public var plugins: [DuePlugin] = []
 
     /// Makes one.
-    public init(host: String?, node: String, isMaster: Bool, isRegistered: Bool) {
+    public init(host: String?, node: String, isMaster: Bool, isRegistered: Bool, successor: String? = nil) {
         self.host = host
         self.node = node
         self.isMaster = isMaster
         self.isRegistered = isRegistered
+        self.successor = successor
     }
 }

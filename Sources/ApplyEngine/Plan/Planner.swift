@@ -41,10 +41,11 @@ public struct Planner: Sendable {
         for host in difference.hosts { addPlugins(.preScaleUp, on: host, .install, after: prepared(host)) }
         for host in difference.hosts { addInstallation(host) }
         addConfiguration()
+        for node in difference.leaving { node.successor.map { addGone(node, successor: $0) } }
         for host in difference.hosts { addMembership(host) }
         for host in difference.hosts { addLabels(host) }
         for host in difference.hosts { addArrival(host) }
-        for node in difference.leaving { addLeaving(node) }
+        for node in difference.leaving where node.successor == nil { addLeaving(node) }
         addClosing()
     }
 
@@ -200,13 +201,32 @@ public struct Planner: Sendable {
         } else if host.isMaster {
             step(
                 "join/\(host.host)", .controlPlane, .joinMaster, on: host.host, "join the control plane",
-                "it is no member yet", after: ready + ["init", "upload-configuration"],
+                "it is no member yet", after: ready + ["init", "upload-configuration"] + predecessors(of: host),
                 lane: Self.controlPlaneLane, limit: 480)
         } else {
             step(
                 "join/\(host.host)", .join, .joinNode, on: host.host, "join the cluster", "it is no member yet",
-                after: ready + ["init", "upload-configuration"], limit: 420)
+                after: ready + ["init", "upload-configuration"] + predecessors(of: host), limit: 420)
         }
+    }
+
+    /// The end of what was a member at the host's address before it.
+    private func predecessors(of host: NodeDifference) -> [PlanStep.ID] {
+        difference.leaving.filter { $0.successor == host.host }.map { "remove/\($0.node)" }
+    }
+
+    /// A node whose host is gone and has a successor at its address: there are no pods to be moved, and the successor comes
+    /// only afterwards, for etcd counts with a member that does not answer.
+    private mutating func addGone(_ node: LeavingNode, successor: String) {
+        let reason = "its host is gone: \(successor) has its address"
+        if node.isMaster {
+            step(
+                "etcd/\(node.node)", .controlPlane, .removeEtcdMember(node: node.node), on: difference.first,
+                "take \(node.node) out of etcd", reason, isDestructive: true, lane: Self.controlPlaneLane, limit: 180)
+        }
+        step(
+            "remove/\(node.node)", .controlPlane, .removeNode(node: node.node), on: difference.first,
+            "remove the node \(node.node)", reason, isDestructive: true, after: ["etcd/\(node.node)"], limit: 120)
     }
 
     private mutating func addLabels(_ host: NodeDifference) {

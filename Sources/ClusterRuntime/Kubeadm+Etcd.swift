@@ -1,0 +1,170 @@
+import FoundationEssentials
+import Remote
+import Report
+import SystemPackage
+
+/// Members of etcd come and go. It is asked by its own client in a master's etcd pod.
+extension Kubeadm {
+    /// How long a new member may take to start and to have all that the others have.
+    static let learningLimit = Duration.seconds(180)
+
+    /// How members come into etcd.
+    enum EtcdEntry {
+        /// kubeadm adds a member that votes at once: the etcd of Kubernetes before 1.17 knows no other.
+        case voting
+        /// sealer adds a learner (`joinEtcd`).
+        case learning
+        /// kubeadm adds a learner: from 1.29 on.
+        case learningByKubeadm
+    }
+
+    /// How members come into etcd in the cluster's version.
+    var etcdEntry: EtcdEntry {
+        switch settings.version.minor {
+        case ..<17: .voting
+        case ..<29: .learning
+        default: .learningByKubeadm
+        }
+    }
+
+    /// Takes a master into etcd as a learner, starts its etcd, and gives it its vote when it has all that the others have.
+    ///
+    /// A member that votes from the first moment, as kubeadm before 1.29 makes it, counts for the quorum before it runs: with
+    /// two members etcd has no leader until the second one is there. If it never starts the cluster is lost, and even when it
+    /// does, the API server's watches were cut, some for minutes (kubernetes/kubernetes#97294).
+    func joinEtcd(_ node: ClusterNode, through master: ClusterNode, step: Step) async throws {
+        let peer = EtcdMember.peerAddress(node.address)
+        // Whoever has its name or its address is not this host, whose etcd begins with nothing.
+        try await removeEtcdMembers(through: master, of: node.name, step: step) {
+            $0.name == node.name || $0.peerAddresses.contains(peer)
+        }
+        let members = try await Self.patiently {
+            let known = try await etcdMembers(through: master)
+            if known.contains(where: { $0.peerAddresses.contains(peer) }) { return known }
+            let added = try await etcd(
+                ["member", "add", node.name, "--learner", "--peer-urls=\(peer)"], master, mayFail: true)
+            guard added.status == 0 else {
+                throw Failure(
+                    .commandFailed, "etcd does not take \(node.name) in: \(added.errorText)", at: master.host.name)
+            }
+            return try await etcdMembers(through: master)
+        }
+        guard let learner = members.first(where: { $0.peerAddresses.contains(peer) }) else {
+            throw Failure(
+                .integrity, "\(node.name) is no member of etcd, although it was added", at: master.host.name)
+        }
+        step.note("etcd: \(node.name) is a learner")
+        do {
+            let runtime = try await preparation.runtime(of: node)
+            let token = BootstrapToken()
+            let file = try configuration.etcdFile(
+                for: KubeadmNode(node, runtime: runtime), token: token,
+                members: members.flatMap { member in
+                    member.peerAddresses.map { (member.identifier == learner.identifier ? node.name : member.name, $0) }
+                })
+            try await kubeadm(
+                ["kubeadm", "init", "phase", "etcd", "local", "--config", Self.configurationFile.string],
+                configuration: file.bytes, token: token, on: node, limit: .seconds(60), step: step)
+            try await promote(learner, named: node.name, through: master)
+        } catch {
+            // A learner costs no quorum, but nobody else can learn as long as it is there.
+            do {
+                _ = try await etcd(["member", "remove", learner.identifierInHex], master)
+            } catch {
+                step.note("\(node.name) is still a learner of etcd; the next attempt takes it out")
+            }
+            throw error
+        }
+        step.note("etcd: \(node.name) has a vote")
+    }
+
+    private func promote(_ learner: EtcdMember, named name: String, through master: ClusterNode) async throws {
+        let end = ContinuousClock.now + Self.learningLimit
+        while true {
+            // Refused as long as it does not run or lacks something.
+            let result = try await etcd(["member", "promote", learner.identifierInHex], master, mayFail: true)
+            let known = try await etcdMembers(through: master).first { $0.identifier == learner.identifier }
+            if let known, !known.isLearner { return }
+            guard ContinuousClock.now < end else {
+                throw Failure(
+                    .timeout,
+                    "etcd of \(name) has not caught up with the others within \(Self.learningLimit.inWords): "
+                        + result.errorText,
+                    at: name,
+                    remedy: "see why on the host: crictl logs of the container etcd, journalctl --unit kubelet")
+            }
+            try await Task.sleep(for: .milliseconds(300))
+        }
+    }
+
+    /// A member of another name at the address is not taken for the node's: it may be its successor.
+    public func removeEtcdMember(_ node: String, address: String?, through master: ClusterNode, step: Step)
+        async throws
+    {
+        let peer = address.map(EtcdMember.peerAddress)
+        try await removeEtcdMembers(through: master, of: node, step: step) { member in
+            member.name == node || (member.name.isEmpty && peer.map(member.peerAddresses.contains) == true)
+        }
+    }
+
+    /// The members that are left must be able to agree without those that go: more than half of those that will be there
+    /// must answer. One that only learns has no vote that could be missing.
+    private func removeEtcdMembers(
+        through master: ClusterNode, of node: String, step: Step, where isLeaving: (EtcdMember) -> Bool
+    ) async throws {
+        let members = try await etcdMembers(through: master)
+        let leaving = members.filter(isLeaving)
+        guard !leaving.isEmpty else { return }
+        let staying = members.filter { member in
+            !member.isLearner && !leaving.contains { $0.identifier == member.identifier }
+        }
+        if leaving.contains(where: { !$0.isLearner }) {
+            var healthy = 0
+            for member in staying {
+                let health = try await etcd(
+                    ["endpoint", "health", "--endpoints=\(member.clientAddress)"], master, mayFail: true)
+                if health.status == 0 { healthy += 1 }
+            }
+            guard healthy > staying.count / 2 else {
+                throw Failure(
+                    .conflict,
+                    "\(healthy) of the \(staying.count) masters that would stay answer for etcd, more than half must: "
+                        + "taking \(node) out could stop the cluster",
+                    at: master.host.name, remedy: "bring the other masters up first")
+            }
+        }
+        for member in leaving {
+            step.note("etcd: taking \(member.name.isEmpty ? "a member that never started" : member.name) out")
+            _ = try await etcd(["member", "remove", member.identifierInHex], master)
+        }
+        let left = try await etcdMembers(through: master)
+        guard !left.contains(where: { one in leaving.contains { $0.identifier == one.identifier } }) else {
+            throw Failure(
+                .integrity, "\(node) is a member of etcd still, although it was taken out", at: master.host.name)
+        }
+    }
+
+    func etcdMembers(through master: ClusterNode) async throws -> [EtcdMember] {
+        try EtcdMember.list(fromJSON: try await etcd(["member", "list", "--write-out=json"], master).output)
+    }
+
+    private func etcd(_ arguments: [String], _ master: ClusterNode, mayFail: Bool = false) async throws -> CommandResult
+    {
+        let pki = "/etc/kubernetes/pki/etcd"
+        let client = [
+            "--namespace=kube-system", "exec", "etcd-\(master.name)", "--", "etcdctl",
+            "--cacert=\(pki)/ca.crt", "--cert=\(pki)/healthcheck-client.crt", "--key=\(pki)/healthcheck-client.key",
+        ]
+        let endpoint = arguments.contains { $0.hasPrefix("--endpoints=") } ? [] : ["--endpoints=https://127.0.0.1:2379"]
+        return try await Self.patiently {
+            let result = try await kubectl(client + endpoint + arguments, through: master)
+            guard result.status == 0 || mayFail else {
+                throw Failure(
+                    .commandFailed,
+                    "etcd does not answer to \(arguments.prefix(2).joined(separator: " ")): \(result.errorText)",
+                    at: master.host.name)
+            }
+            return result
+        }
+    }
+}
