@@ -11,11 +11,17 @@ public struct FoundCluster: Sendable {
     /// What could not be found out, one sentence each, for the head of the file.
     public var unknown: [String]
 
-    /// The Clusterfile; what could not be found out stands at its head.
-    public var text: String { unknown.map { "# \($0)\n" }.joined() + cluster.text }
+    /// The Clusterfile; what could not be found out stands at its head. An image that is not known is left empty, which no
+    /// command takes.
+    public var text: String {
+        unknown.map { "# \($0)\n" }.joined()
+            + (cluster.image.description == Self.unknownImage
+                ? cluster.text.replacing("image: \(cluster.image)\n", with: "image: \"\"\n", maxReplacements: 1)
+                : cluster.text)
+    }
 
-    /// The image's name where nobody knows it.
-    static let unknownImage = "not-known:name-it"
+    /// Stands for the image where nobody knows it; it is never written.
+    static let unknownImage = "unknown.invalid/unknown:latest"
 
     /// Reads what a cluster says of itself: the record that sealer keeps in it, or, where there is none, its nodes.
     ///

@@ -39,6 +39,17 @@ public enum ProgressUnit: Sendable {
 public protocol ProgressSink: Sendable {
     /// Takes one event.
     func send(_ event: ProgressEvent)
+    /// Leaves the terminal to a question and its answer until `resume`. What is sent meanwhile shows afterwards.
+    func pause() async
+    /// Takes the terminal back.
+    func resume()
+}
+
+extension ProgressSink {
+    /// Does nothing: whoever only adds lines is in nobody's way.
+    public func pause() async {}
+    /// Does nothing.
+    public func resume() {}
 }
 
 /// A sink that drops everything, for callers who do not watch.

@@ -47,6 +47,16 @@ final class DisplayQueue: Sendable {
         min(max(interval - sinceLast, .zero), interval)
     }
 
+    /// Runs `draw` after all that was to be drawn before, and waits for it.
+    func run(_ draw: @escaping @Sendable () -> Void) async {
+        await withCheckedContinuation { done in
+            queue.async {
+                if self.state.withLock({ !$0.isFinished }) { draw() }
+                done.resume()
+            }
+        }
+    }
+
     /// Runs `draw` as the last thing, and waits for it, at most two seconds. Only the first call does anything.
     func finish(_ draw: @escaping @Sendable () -> Void) {
         let isFirst = state.withLock { state in

@@ -9,6 +9,7 @@ public final class LiveProgress: ProgressDisplay {
         var board = ProgressBoard()
         var frame: LiveFrame
         var scroll: [String] = []
+        var isPaused = false
     }
 
     private let terminal: any TerminalDevice
@@ -40,6 +41,25 @@ public final class LiveProgress: ProgressDisplay {
         queue.wake { [weak self] in self?.draw() ?? false }
     }
 
+    /// Takes the live lines away and draws no more.
+    public func pause() async {
+        await queue.run {
+            let time = self.now()
+            let size = self.terminal.size
+            let text = self.state.withLock { state in
+                defer { (state.scroll, state.isPaused) = ([], true) }
+                return state.frame.compose(scroll: state.scroll, running: [], now: time, size: size)
+            }
+            if !text.isEmpty { self.terminal.write(text) }
+        }
+    }
+
+    /// Draws again, what came meanwhile first.
+    public func resume() {
+        state.withLock { $0.isPaused = false }
+        queue.wake { [weak self] in self?.draw() ?? false }
+    }
+
     /// Draws what is left and takes the live lines away; steps that did not end are named.
     public func finish() {
         queue.finish {
@@ -60,7 +80,8 @@ public final class LiveProgress: ProgressDisplay {
     private func draw() -> Bool {
         let time = now()
         let size = terminal.size
-        let (text, isBusy) = state.withLock { state in
+        let (text, isBusy) = state.withLock { state -> (String, Bool) in
+            guard !state.isPaused else { return ("", false) }
             defer { state.scroll = [] }
             let text = state.frame.compose(scroll: state.scroll, running: state.board.running, now: time, size: size)
             return (text, !state.board.running.isEmpty)

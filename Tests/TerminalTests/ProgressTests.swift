@@ -119,6 +119,29 @@ import Testing
         #expect(!terminal.written.contains("too late"))
     }
 
+    @Test func aQuestionHasTheTerminalForItself() async {
+        let terminal = FakeTerminal()
+        let live = LiveProgress(terminal, style: plainStyle)
+        let (good, open) = (StepID(), StepID())
+        live.send(.started(good, title: "build", host: nil))
+        live.send(.started(open, title: "wait", host: nil))
+        while !terminal.written.contains("wait") { await Task.yield() }
+        await live.pause()
+        #expect(terminal.lines == [])
+        terminal.write("password of ann:")
+        let before = terminal.written
+        live.send(.finished(good, detail: "12 layers"))
+        // Longer than it takes to draw.
+        try? await Task.sleep(for: DisplayQueue.interval * 4)
+        #expect(terminal.written == before)
+        terminal.write("\n")
+        live.resume()
+        while !terminal.written.contains("12 layers") { await Task.yield() }
+        live.finish()
+        #expect(terminal.lines.first == "password of ann:")
+        #expect(terminal.lines.contains { $0.hasPrefix("✓ build") })
+    }
+
     @Test func manyEventsAreFewDrawings() {
         let terminal = FakeTerminal()
         let live = LiveProgress(terminal, style: plainStyle)

@@ -21,7 +21,9 @@ struct ClusterEngine {
         let environment = context.environment
         let state = try context.root(root)
         let secrets = SecretSource(environment: environment) { what in
-            try await SecretLine.ask(TerminalText.line(what), in: context)
+            await progress.pause()
+            defer { progress.resume() }
+            return try await SecretLine.ask(TerminalText.line(what), in: context)
         }
         let acceptsNewHostKeys = hostKeys.acceptNewHostKeys
         return Engine(
