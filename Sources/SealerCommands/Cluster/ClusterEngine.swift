@@ -58,7 +58,7 @@ struct ClusterEngine {
         let target = try SSHTarget(
             host: host, port: member.ssh.port.map(Int.init), user: member.ssh.user,
             identityFile: member.ssh.identityFile.map { FilePath($0) })
-        return SSHTransport(target, host: host, secrets: secrets.secrets(of: member.ssh, host: host), options: options)
+        return SSHTransport(target, host: host, secrets: secrets.secrets(of: member.ssh), options: options)
     }
 }
 

@@ -9,24 +9,37 @@ import SystemPackage
 
 /// Gets the secrets that a Clusterfile or an option refers to, each once for a command.
 final class SecretSource: Sendable {
+    private struct Wanted: Hashable {
+        var reference: SecretReference
+        /// What is asked for; nil where the reference alone says which secret it is.
+        var question: String?
+    }
+
+    private struct State {
+        var answers: [Wanted: Task<String, any Error>] = [:]
+        /// The question that was asked last: there is one terminal.
+        var question: Task<String, any Error>?
+    }
+
     private let environment: [String: String]
     private let read: @Sendable (String) async throws -> String
-    private let answers = Mutex<[SecretReference: Task<String, any Error>]>([:])
+    private let state = Mutex(State())
 
     /// Makes a source.
     ///
-    /// - Parameter read: asks at the terminal, without showing what is typed.
+    /// - Parameter read: asks at the terminal, without showing what is typed. Called for one question at a time.
     init(environment: [String: String], read: @escaping @Sendable (String) async throws -> String) {
         self.environment = environment
         self.read = read
     }
 
     /// The secrets for a host.
-    func secrets(of settings: SSHSettings, host: String) -> SSHSecrets {
-        let login = settings.user.map { "\($0)@\(host)" } ?? host
+    func secrets(of settings: SSHSettings) -> SSHSecrets {
         var secrets = SSHSecrets()
         if let password = settings.password {
-            secrets = SSHSecrets(password: { try await self.secret(password, "password of \(login)") })
+            // Asked once for all hosts with the user.
+            let what = settings.user.map { "password of \($0)" } ?? "password of the login user"
+            secrets = SSHSecrets(password: { try await self.secret(password, what) })
         }
         if let passphrase = settings.passphrase {
             secrets.passphrase = { key in try await self.secret(passphrase, "passphrase of \(key)") }
@@ -34,12 +47,18 @@ final class SecretSource: Sendable {
         return secrets
     }
 
-    /// The secret itself; hosts that refer to the same one wait for one answer.
+    /// The secret itself; hosts that need the same one wait for one answer.
     func secret(_ reference: SecretReference, _ what: String) async throws -> String {
-        let task = answers.withLock { answers in
-            if let known = answers[reference] { return known }
-            let task = Task { try await self.fetch(reference, what) }
-            answers[reference] = task
+        let wanted = Wanted(reference: reference, question: reference == .prompt ? what : nil)
+        let task = state.withLock { state in
+            if let known = state.answers[wanted] { return known }
+            let before = reference == .prompt ? state.question : nil
+            let task = Task {
+                _ = await before?.result
+                return try await self.fetch(reference, what)
+            }
+            state.answers[wanted] = task
+            if reference == .prompt { state.question = task }
             return task
         }
         return try await task.value
