@@ -70,8 +70,7 @@ extension Engine {
         let pool = HostPool(connector)
         await pool.set([place])
         do {
-            let host = try await pool.connection(place.name).host
-            let mark = try await NodeMark.read(from: host)
+            let mark = try await pool.withConnection(place.name) { try await NodeMark.read(from: $0.host) }
             let rootfs = "\(mark?.dataRoot ?? Cluster.defaultDataRoot)/\(mark?.cluster ?? "unknown")/rootfs"
             try await Self.reset(place, by: HostReset(rootfs: rootfs), pool, progress)
             await pool.close()
@@ -105,10 +104,10 @@ extension Engine {
     private static func reset(
         _ place: HostPlace, by reset: HostReset, _ pool: HostPool, _ progress: any ProgressSink
     ) async throws {
-        let host = try await pool.connection(place.name).host
+        _ = try await pool.connection(place.name)
         try await progress.step("take off the host all that sealer brought", host: place.name) { step in
             try await withLimit(.seconds(900), waitingFor: "the host to be reset", at: place.name) {
-                let left = try await reset.reset(host, step: step)
+                let left = try await pool.withConnection(place.name) { try await reset.reset($0.host, step: step) }
                 if let words = HostBaseline.words(left, on: place.name) { progress.send(.warning(words)) }
             }
         }

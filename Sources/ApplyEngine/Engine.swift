@@ -18,16 +18,18 @@ public struct Engine: Sendable {
     let connector: any HostConnector
     let makeRuntime: @Sendable (ClusterSettings) throws -> any KubernetesRuntime
     let progress: any ProgressSink
+    let clock: any Clock<Duration>
 
     /// Makes an engine.
     ///
     /// - Parameters:
     ///   - state: the folder that holds a folder for each cluster.
     ///   - makeRuntime: gives what installs Kubernetes for a cluster's settings.
+    ///   - clock: what a step waits by before it tries again on a host that was lost.
     public init(
         store: ImageStore, state: FilePath, infra: any InfraProvider, connector: any HostConnector,
         makeRuntime: @escaping @Sendable (ClusterSettings) throws -> any KubernetesRuntime,
-        progress: any ProgressSink
+        progress: any ProgressSink, clock: any Clock<Duration> = ContinuousClock()
     ) {
         self.store = store
         self.state = state
@@ -35,6 +37,7 @@ public struct Engine: Sendable {
         self.connector = connector
         self.makeRuntime = makeRuntime
         self.progress = progress
+        self.clock = clock
     }
 
     /// How a plan is to be executed.
@@ -127,13 +130,18 @@ public struct Engine: Sendable {
             launch: try work.source.launchDigest())
     }
 
-    /// Looks at hosts that leave; one that cannot be reached is only named.
+    /// Looks at hosts that leave; one that cannot be reached, not even at a second attempt, is only named: it is given up.
     private func leaving(_ places: Places, _ work: ClusterWork) async -> ([HostObservation], Set<String>) {
         var reached: [HostObservation] = []
         await work.pool.set(places.leaving)
         for place in places.leaving where place.transport != nil {
             do {
-                reached.append(try await work.look(at: place))
+                do {
+                    reached.append(try await work.look(at: place))
+                } catch let failure as Failure where failure.kind == .unreachable {
+                    try await clock.sleep(for: .seconds(2))
+                    reached.append(try await work.look(at: place))
+                }
             } catch {
                 progress.send(
                     .warning("\(place.name) leaves the cluster and cannot be reached: \(Failure.words(of: error))"))
@@ -270,7 +278,7 @@ public struct Engine: Sendable {
             infra: infra,
             pool: pool, runtime: try makeRuntime(settings),
             distribution: ImageDistribution(image, named: cluster.image, from: store), folder: folder,
-            progress: progress)
+            progress: progress, clock: clock)
         do {
             let result = try await body(work, Places(wanted: wanted, leaving: leaving ?? []))
             await pool.close()

@@ -63,6 +63,22 @@ actor HostPool {
         }
     }
 
+    /// Does what bears to be repeated. When the connection breaks meanwhile it is done again over a new one, twice at most; a host
+    /// to which there is no new one is out of reach.
+    nonisolated func withConnection<Result: Sendable>(
+        _ name: String, _ body: (ConnectedHost) async throws -> Result
+    ) async throws -> Result {
+        for _ in 0..<2 {
+            let connected = try await connection(name)
+            do {
+                return try await body(connected)
+            } catch let failure as Failure where failure.kind == .unreachable && connected.host.isLost {
+                continue
+            }
+        }
+        return try await body(try await connection(name))
+    }
+
     /// Whether there is a connection that works, or one is being made.
     func isConnected(_ name: String) async -> Bool {
         guard let task = connections[name] else { return false }

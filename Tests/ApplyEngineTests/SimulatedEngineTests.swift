@@ -128,19 +128,27 @@ struct SimulatedEngineTests {
 
     private func engine(_ world: SimulatedWorld, _ store: ImageStore, _ state: FilePath) -> Engine {
         Engine(
-            store: store, state: state, infra: SimulatedInfra(world: world), connector: SimulatedInfra(world: world),
+            store: store, state: state, infra: SimulatedInfra(world: world), connector: SimulatedConnector(),
             makeRuntime: {
                 SimulatedKubernetes(
                     world: world, version: $0.version.description, wanted: try ConfigurationFields($0))
             },
-            progress: SilentProgress())
+            progress: SilentProgress(), clock: VirtualClock())
+    }
+
+    /// Runs a command that changes nothing, again when a connection broke.
+    private func again<Result>(_ world: SimulatedWorld, _ body: () async throws -> Result) async throws -> Result {
+        for _ in 0..<60 {
+            do { return try await body() } catch  where world.with({ $0.faults > 0 }) { continue }
+        }
+        return try await body()
     }
 
     /// Applies until it ends well, as somebody would who runs the command again after each failure.
     private func converge(_ engine: Engine, _ world: SimulatedWorld, _ draft: Draft, _ seed: UInt64) async throws {
         let cluster = try draft.cluster()
         for attempt in 0..<60 {
-            let planned = try await engine.plan(cluster)
+            let planned = try await again(world) { try await engine.plan(cluster) }
             do {
                 let applied = try await engine.apply(cluster, .init()) { plan in
                     #expect(plan == planned, "seed \(seed): the plan that is executed is not the one that is shown")
@@ -152,11 +160,16 @@ struct SimulatedEngineTests {
                 continue
             }
             #expect(world.with { $0.violations } == [], "seed \(seed), attempt \(attempt)")
-            let rest = try await engine.plan(cluster)
+            let rest = try await again(world) { try await engine.plan(cluster) }
             #expect(rest.steps.map(\.summary) == [], "seed \(seed): a finished apply leaves something to plan")
             let before = world.with { $0.writes }
+            let faults = world.with { state in
+                defer { state.faults = 0 }
+                return state.faults
+            }
             _ = try await engine.apply(cluster, .init()) { _ in }
             #expect(world.with { $0.writes } == before, "seed \(seed): an apply with nothing to do wrote something")
+            world.with { $0.faults = faults }
             let fields = try ConfigurationFields(
                 engine.settings(of: cluster, image: try await engine.store.clusterImage(cluster.image)))
             #expect(
@@ -170,8 +183,9 @@ struct SimulatedEngineTests {
             for (address, machine) in world.with({ $0.machines })
             where !(draft.masters + draft.workers).contains(address) {
                 #expect(
-                    machine.blobs.isEmpty && machine.services.isEmpty && machine.files.count == 1,
-                    "seed \(seed): \(address) left, and has \(machine.files.keys.sorted())")
+                    machine.blobs.isEmpty && machine.services.isEmpty && machine.files.count == 1
+                        && machine.programs.isEmpty,
+                    "seed \(seed): \(address) left, and has \(machine.files.keys.sorted()) \(machine.programs)")
             }
             let names = world.with { Set($0.nodes.keys) }
             #expect(names.count == draft.masters.count + draft.workers.count, "seed \(seed): \(names)")
@@ -217,6 +231,7 @@ struct SimulatedEngineTests {
             for (address, machine) in world.with({ $0.machines }) where before[address] != nil {
                 var rest = machine
                 rest.plugins = []
+                #expect(rest.programs == [], "seed \(seed): left on \(address)")
                 #expect(rest.files == before[address]?.files, "seed \(seed): left on \(address)")
                 #expect(rest.services.isEmpty && rest.blobs.isEmpty)
                 #expect(rest.hostname == before[address]?.hostname || rest.hostname.hasPrefix("heir-"))

@@ -22,6 +22,10 @@ final class SimulatedWorld: Sendable {
         var blobs: Set<Digest> = []
         var hasImage = false
         var plugins: [String] = []
+        /// The paths of sealer's executables.
+        var programs: Set<String> = []
+        /// Draws what goes wrong there; each machine has its own, so that a seed says the same whatever the others do.
+        var dice = SeededGenerator(seed: 0)
 
         /// What the image's own script takes away.
         mutating func cleanKubernetes() {
@@ -46,15 +50,33 @@ final class SimulatedWorld: Sendable {
         /// How many calls changed something.
         var writes = 0
         var violations: [String] = []
-        /// How many of a thousand changing calls go wrong.
+        /// How many of a thousand changing calls go wrong, and at how many of a thousand requests the connection is cut.
         var faults = 0
-        var generator = SeededGenerator(seed: 0)
+        var seed: UInt64
+    }
+
+    /// Where a connection is cut.
+    enum Cut {
+        case before, after
     }
 
     private let state: Mutex<State>
 
     init(seed: UInt64, faults: Int) {
-        state = Mutex(State(faults: faults, generator: SeededGenerator(seed: seed)))
+        state = Mutex(State(faults: faults, seed: seed))
+    }
+
+    private static func draw(_ place: String, _ state: inout State) -> Int {
+        guard state.faults > 0, state.machines[place] != nil else { return 1000 }
+        return Int.random(in: 0..<1000, using: &state.machines[place, default: Machine(hostname: "")].dice)
+    }
+
+    /// Whether the connection to a machine is cut at this request.
+    func cut(_ place: String) -> Cut? {
+        state.withLock { state in
+            let draw = Self.draw(place, &state)
+            return draw < state.faults / 2 ? .before : draw < state.faults ? .after : nil
+        }
     }
 
     func with<Result: Sendable>(_ body: (inout sending State) throws -> sending Result) rethrows -> Result {
@@ -66,8 +88,8 @@ final class SimulatedWorld: Sendable {
         _ place: String, _ body: (inout State) throws -> Result
     ) throws -> Result {
         try state.withLock { state in
-            let draw = state.faults == 0 ? 1000 : Int.random(in: 0..<1000, using: &state.generator)
-            // Of another kind than a lost connection, which the engine would mend at once, after seconds.
+            let draw = Self.draw(place, &state)
+            // Of another kind than a lost connection, which the engine mends at once.
             if draw < state.faults / 2 { throw Failure(.timeout, "lost before it was done", at: place) }
             state.writes += 1
             let result = try body(&state)
@@ -79,7 +101,10 @@ final class SimulatedWorld: Sendable {
     /// A machine as it comes: nobody's.
     func add(_ address: String, hostname: String? = nil) {
         let hostname = hostname ?? "host-\(address.replacing(".", with: "-"))"
-        with { $0.machines[address] = Machine(hostname: hostname) }
+        with { state in
+            let number = address.utf8.reduce(14_695_981_039_346_656_037) { ($0 ^ UInt64($1)) &* 1_099_511_628_211 }
+            state.machines[address] = Machine(hostname: hostname, dice: SeededGenerator(seed: state.seed ^ number))
+        }
     }
 }
 
@@ -140,6 +165,7 @@ struct SimulatedHost: Host {
         try change { machine in
             let folder = path.string + "/"
             machine.files = machine.files.filter { $0.key != path.string && !$0.key.hasPrefix(folder) }
+            machine.programs = machine.programs.filter { !$0.hasPrefix(folder) }
             if path == "/var/lib/sealer/store" { (machine.blobs, machine.hasImage) = ([], false) }
         }
     }
@@ -422,30 +448,17 @@ struct SimulatedKubernetes: KubernetesRuntime {
     }
 }
 
-/// The way to the world's machines.
-struct SimulatedInfra: InfraProvider, HostConnector {
+/// Where the world's machines are.
+struct SimulatedInfra: InfraProvider {
     let world: SimulatedWorld
 
-    private struct Way: Transport {
-        let host: String
+    func places(of cluster: Cluster) async throws -> [HostPlace] { cluster.members.map(place) }
+    func place(of member: ClusterMember) async throws -> HostPlace { place(member) }
 
-        func place(_ file: FilePath, at path: FilePath, permissions: FilePermissions) async throws {}
-        func start(_ command: [String]) async throws -> any ByteChannel { throw Failure(.software, "not asked for") }
-    }
-
-    func connect(_ host: String, over transport: any Transport) async throws -> ConnectedHost {
-        guard world.with({ $0.machines[host] != nil }) else {
-            throw Failure(.unreachable, "no route to host", at: host)
-        }
-        return ConnectedHost(host: SimulatedHost(world: world, name: host), executable: "/var/lib/sealer/bin/x/sealer")
-    }
-
-    func places(of cluster: Cluster) async throws -> [HostPlace] { cluster.members.map(Self.place) }
-    func place(of member: ClusterMember) async throws -> HostPlace { Self.place(member) }
-
-    private static func place(_ member: ClusterMember) -> HostPlace {
+    private func place(_ member: ClusterMember) -> HostPlace {
         let name = member.address?.description ?? ""
-        return HostPlace(name: name, member: member, address: name, transport: Way(host: name))
+        return HostPlace(
+            name: name, member: member, address: name, transport: SimulatedTransport(world: world, host: name))
     }
 
     func provision(_ cluster: Cluster, progress: any ProgressSink) async throws {}

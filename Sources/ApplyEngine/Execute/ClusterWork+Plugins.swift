@@ -30,7 +30,8 @@ extension ClusterWork {
                 try AtomicFile.write(output, to: file, permissions: .ownerReadWrite)
             }
         }
-        guard !isGone else { return }
+        // The connection may have been made anew for it.
+        guard !isGone else { return try await HostReset.deleteAgent(on: node.host) }
         let note = try source.plugins.note(of: plugin, at: phase, try await situation())
         let key = PluginRules.key(plugin, phase)
         try await marks.change(node.host) { $0.plugins = ($0.plugins ?? [:]).merging([key: note]) { $1 } }

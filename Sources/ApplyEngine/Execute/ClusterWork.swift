@@ -21,6 +21,7 @@ final class ClusterWork: StepPerformer {
     let distribution: ImageDistribution
     let folder: ClusterFolder
     let progress: any ProgressSink
+    private let clock: any Clock<Duration>
     let marks: MarkKeeper
     private let tickets = TicketOffice()
     private let scene: Mutex<Scene>
@@ -33,6 +34,8 @@ final class ClusterWork: StepPerformer {
         var observation: ClusterObservation?
         /// The master that the cluster is asked through.
         var first = ""
+        /// Hosts that were cleaned for a further attempt, and do not have again all that went with it.
+        var bare: Set<String> = []
     }
 
     /// A step whose host was lost is tried again that often.
@@ -40,7 +43,8 @@ final class ClusterWork: StepPerformer {
 
     init(
         source: BlueprintSource, infra: any InfraProvider, pool: HostPool, runtime: any KubernetesRuntime,
-        distribution: ImageDistribution, folder: ClusterFolder, progress: any ProgressSink
+        distribution: ImageDistribution, folder: ClusterFolder, progress: any ProgressSink,
+        clock: any Clock<Duration>
     ) {
         self.source = source
         self.infra = infra
@@ -49,6 +53,7 @@ final class ClusterWork: StepPerformer {
         self.distribution = distribution
         self.folder = folder
         self.progress = progress
+        self.clock = clock
         marks = MarkKeeper(cluster: source.cluster.name, dataRoot: source.cluster.dataRoot)
         scene = Mutex(Scene())
     }
@@ -110,7 +115,7 @@ final class ClusterWork: StepPerformer {
             } catch let failure as Failure where failure.kind == .unreachable && attempt < Self.attempts {
                 // Whichever it was: the next one who needs it makes it anew.
                 handle.note("a connection was lost, trying again: \(failure.what)")
-                try await Task.sleep(for: .seconds(attempt * 2))
+                try await clock.sleep(for: .seconds(attempt * 2))
                 attempt += 1
             }
         }
@@ -247,11 +252,15 @@ final class ClusterWork: StepPerformer {
     private func newcomer(_ node: NodeBlueprint, _ handle: Step) async throws -> ClusterNode {
         let newcomer = try await clusterNode(node)
         if await marks.mark(of: node.host)?.membership == .begun {
+            scene.withLock { _ = $0.bare.insert(node.host) }
             try await clean(node, handle)
+        }
+        if scene.withLock({ $0.bare.contains(node.host) }) {
             try await installRuntime(node, newcomer.host, handle)
             for aspect in node.aspects where aspect.name == .authorities || aspect.name == .podNetwork {
                 try await aspect.bring(to: newcomer.host)
             }
+            scene.withLock { _ = $0.bare.remove(node.host) }
         }
         let (name, isAwaited) = (node.name, source.plugins.hasScripts)
         try await marks.change(newcomer.host) { mark in

@@ -118,11 +118,16 @@ struct HostReset {
         try await host.delete(NodeMark.path)
         // Not by its path: whoever holds it may be renewing it just now.
         try await host.returnLease(nil)
+        try await Self.deleteAgent(on: host)
+        return additions
+    }
+
+    /// Deletes the agent, which may still be asked over the connection that there is. A new connection brings it again.
+    static func deleteAgent(on host: any Host) async throws {
         try await host.delete("/var/lib/sealer/bin")
         // Where it is a mount of its own it stays.
         try await host.check(
             .script("rmdir --ignore-fail-on-non-empty /var/lib/sealer 2>/dev/null || true"),
             purpose: "taking sealer's folder away", limit: .seconds(30))
-        return additions
     }
 }

@@ -10,7 +10,7 @@ extension MarkKeeper {
         let changed = try await withThrowingTaskGroup(of: String?.self) { group in
             for host in hosts {
                 group.addTask {
-                    let now = try await Self.read(host, pool)
+                    let now = try await pool.withConnection(host) { try await NodeMark.read(from: $0.host) }
                     return await self.mark(of: host) == now ? nil : host
                 }
             }
@@ -22,15 +22,6 @@ extension MarkKeeper {
                 "hosts were changed by another command since they were looked at: "
                     + changed.sorted().joined(separator: ", "),
                 at: cluster, remedy: "run the command again: it looks anew at what has to be done")
-        }
-    }
-
-    /// A connection that broke while the plan was read is made anew once.
-    private static func read(_ host: String, _ pool: HostPool) async throws -> NodeMark? {
-        do {
-            return try await NodeMark.read(from: pool.connection(host).host)
-        } catch let failure as Failure where failure.kind == .unreachable {
-            return try await NodeMark.read(from: pool.connection(host).host)
         }
     }
 }

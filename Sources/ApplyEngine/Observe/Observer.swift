@@ -43,19 +43,23 @@ struct Observer: Sendable {
     }
 
     private func inspect(_ seen: HostObservation, for node: NodeBlueprint) async throws -> HostObservation {
-        var seen = seen
-        let host = try await pool.connection(seen.host).host
         let paths =
             node.paths + (seen.mark?.runtimeFiles.keys.sorted() ?? [])
             + (seen.mark?.kubernetesFiles?.keys.sorted() ?? [])
-        seen.files = try await host.inspect(paths.map { .init($0) })
-        seen.services = try await host.services(node.services)
-        return seen
+        return try await pool.withConnection(seen.host) { connection in
+            var seen = seen
+            seen.files = try await connection.host.inspect(paths.map { .init($0) })
+            seen.services = try await connection.host.services(node.services)
+            return seen
+        }
     }
 
     /// Looks at one host.
     func look(at place: HostPlace) async throws -> HostObservation {
-        let connection = try await pool.connection(place.name)
+        try await pool.withConnection(place.name) { try await look(at: place, through: $0) }
+    }
+
+    private func look(at place: HostPlace, through connection: ConnectedHost) async throws -> HostObservation {
         let host = connection.host
         let facts = try await host.facts()
         let mark = try await NodeMark.read(from: host)

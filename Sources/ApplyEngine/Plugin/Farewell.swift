@@ -86,5 +86,7 @@ struct Farewell: Sendable {
             // The cluster's folder is deleted in the end: what is printed is shown, and in the failure.
             try await script.run(on: host, step: step) { _ in }
         }
+        // The connection may have been made anew for it.
+        if isAfter { try await HostReset.deleteAgent(on: host) }
     }
 }
