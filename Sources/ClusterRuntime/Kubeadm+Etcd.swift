@@ -54,6 +54,7 @@ extension Kubeadm {
                 .integrity, "\(node.name) is no member of etcd, although it was added", at: master.host.name)
         }
         step.note("etcd: \(node.name) is a learner")
+        try await Failpoint.reach("learner \(node.name)")
         do {
             let runtime = try await preparation.runtime(of: node)
             let token = BootstrapToken()
@@ -65,6 +66,7 @@ extension Kubeadm {
             try await kubeadm(
                 ["kubeadm", "init", "phase", "etcd", "local", "--config", Self.configurationFile.string],
                 configuration: file.bytes, token: token, on: node, limit: .seconds(60), step: step)
+            try await Failpoint.reach("etcd-manifest \(node.name)")
             try await promote(learner, named: node.name, through: master)
         } catch {
             // A learner costs no quorum, but nobody else can learn as long as it is there.
@@ -75,6 +77,7 @@ extension Kubeadm {
             }
             throw error
         }
+        try await Failpoint.reach("vote \(node.name)")
         step.note("etcd: \(node.name) has a vote")
     }
 

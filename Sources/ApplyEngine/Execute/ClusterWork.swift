@@ -279,16 +279,15 @@ final class ClusterWork: StepPerformer {
     /// Takes an interrupted start away, on the host and in the cluster.
     private func clean(_ node: NodeBlueprint, _ handle: Step) async throws {
         let newcomer = try await clusterNode(node)
-        try await runtime.clean(newcomer, step: handle)
         let first = scene.withLock { $0.first }
-        if first != node.host, await marks.mark(of: first)?.membership == .complete {
-            let master = try await self.first()
-            if node.isMaster {
-                try await runtime.removeEtcdMember(
-                    node.name, address: node.address, through: master, step: handle)
-            }
-            try await runtime.removeNode(node.name, through: master)
+        let isRunning = await marks.mark(of: first)?.membership == .complete
+        let master = first != node.host && isRunning ? try await self.first() : nil
+        // As long as it runs: of two members both must agree to it.
+        if node.isMaster, let master {
+            try await runtime.removeEtcdMember(node.name, address: node.address, through: master, step: handle)
         }
+        try await runtime.clean(newcomer, step: handle)
+        if let master { try await runtime.removeNode(node.name, through: master) }
         try await marks.change(newcomer.host) { mark in
             mark.membership = .none
             mark.runtime = nil
