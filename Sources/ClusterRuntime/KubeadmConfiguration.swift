@@ -139,7 +139,7 @@ public struct KubeadmConfiguration: Sendable {
     private func registration(
         of node: KubeadmNode, taints: [YAMLNode]?, more: [(String, String)] = []
     ) -> KubeadmDocuments.NodeRegistration {
-        // kubeadm 1.24 and later want a URL, earlier ones a path.
+        // kubeadm 1.24 and later want a URL (kubernetes/kubernetes#107295), earlier ones a path.
         let usesURL = settings.version >= KubernetesVersion(1, 24)
         // kubelet takes two addresses from 1.20 on (kubernetes/kubernetes#95239), and only where pods have two.
         let takesBoth = settings.isDualStack && settings.version >= KubernetesVersion(1, 20)

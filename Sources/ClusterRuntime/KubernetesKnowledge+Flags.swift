@@ -2,12 +2,14 @@ import Clusterfile
 
 /// Numbers are pull requests of kubernetes/kubernetes, whose release notes say what is said here.
 extension KubernetesKnowledge {
-    /// Flags by component. etcd's version is the image's, and does not follow from Kubernetes': nothing is said of its flags.
+    /// Flags by component. Nothing is said of etcd's: its version is the image's, and does not follow from Kubernetes'.
     static let flags: [KubeadmArguments.Component: [Entry]] = [
         .apiServer: logFlags + [
             // No insecure port from 1.20 on: what is not 0 is refused (#95856); gone with 1.24 (#106859).
             Entry("address", until: 20), Entry("insecure-bind-address", until: 20),
             Entry("insecure-port", until: 20), Entry("port", until: 20),
+            // #89069, #91502.
+            Entry("audit-dynamic-configuration", until: 19), Entry("basic-auth-file", until: 19),
             // kubelets are asked over TLS always (#101178).
             Entry("kubelet-https", until: 22),
             // #108448, #108457.
@@ -81,7 +83,7 @@ extension KubernetesKnowledge {
             Entry("EtcdLearnerMode", since: 27, until: 33),
             // kubernetes/website#49410 has the table of kubeadm's gates that are gone.
             Entry("IPv6DualStack", since: 16, until: 24),
-            // Gone with #138645; in 1.37 by a third party's word only.
+            // On by itself from 1.34 on (#131981), gone with #138645.
             Entry("NodeLocalCRISocket", since: 32, until: 37),
             // #86953, #136016; ClusterConfiguration.encryptionAlgorithm instead.
             Entry("PublicKeysECDSA", since: 19, until: 36),
@@ -104,8 +106,9 @@ extension KubernetesKnowledge {
         var elsewhere: [String]?
     }
 
-    /// Fields by document, as the API's own lists of changes have them (kubernetes.io, config-api/kubeadm-config.v1beta3
-    /// and v1beta4). kubeadm warns of a field that it does not know, and goes on without it.
+    /// Fields by document, as the API's own lists of changes have them (kubernetes.io,
+    /// config-api/kubeadm-config.v1beta3 and v1beta4). kubeadm warns of a field that it does not know, and goes on
+    /// without it.
     static let fields: [Field] = {
         var fields = [
             Field(kind: .clusterConfiguration, path: ["dns", "type"], apis: .v1beta2 ... .v1beta2),

@@ -2,9 +2,10 @@ extension KubernetesKnowledge {
     /// Feature gates of Kubernetes' components, by name. All components share one list. Of a gate that is not here, the
     /// component decides.
     ///
-    /// Sources: kubernetes.io's list of removed gates up to 1.29 (command-line-tools-reference/feature-gates-removed), its
-    /// pages of single gates, and Kubernetes' own list of versioned gates of 1.36 (kubernetes/kubernetes,
-    /// test/compatibility_lifecycle/reference/feature_list.md). Some of Windows' and of cloud providers' gates are not here.
+    /// Sources: kubernetes.io's list of removed gates up to 1.29
+    /// (command-line-tools-reference/feature-gates-removed), its pages of single gates, and Kubernetes' own list of
+    /// versioned gates of 1.36 (kubernetes/kubernetes, test/compatibility_lifecycle/reference/feature_list.md). Some of
+    /// Windows' and of cloud providers' gates are not here.
     static let gates: [String: Entry] = {
         func byName(_ groups: [Int: String]) -> [String: Int] {
             var minors: [String: Int] = [:]
@@ -165,14 +166,14 @@ extension KubernetesKnowledge {
         """,
     ]
 
-    /// What there is no choice in any more, by the first version without one: the gate is gone, or it is on and locked and
-    /// about to go.
+    /// What there is no choice in any more, by the first version without one: the gate is gone, or it is on and locked
+    /// and about to go.
     ///
     /// One version too early does no harm, one too late stops the component. The sources disagree by one version about
-    /// some: kubernetes.io has WarningHeaders until 1.24 and ConfigurableFSGroupPolicy until 1.25, while CHANGELOG-1.24 and
-    /// -1.25 say that these versions do not know them. So the gate of a generally available feature counts as settled from
-    /// the last version that is said to know it, or from the one after it became generally available; a deprecated one
-    /// likewise.
+    /// some: kubernetes.io has WarningHeaders until 1.24 and ConfigurableFSGroupPolicy until 1.25, while CHANGELOG-1.24
+    /// and -1.25 say that these versions do not know them. So the gate of a generally available feature counts as
+    /// settled from the last version that is said to know it, or from the one after it became generally available; a
+    /// deprecated one likewise.
     ///
     /// Confirmed by CHANGELOGs: 1.21 (#97148, #98243, #97141), 1.24 (#106830, #106932), 1.25 (IPv6DualStack,
     /// TTLAfterFinished, EndpointSlice and others that were available by 1.23), 1.26 (#112386, #112567, #112589).

@@ -9,6 +9,7 @@ struct KubernetesKnowledgeTests {
         "decides which flags are passed",
         arguments: [
             ("apiServer", "insecure-port", 19, true), ("apiServer", "insecure-port", 20, false),
+            ("apiServer", "basic-auth-file", 18, true), ("apiServer", "basic-auth-file", 19, false),
             ("apiServer", "kubelet-https", 21, true), ("apiServer", "kubelet-https", 22, false),
             ("apiServer", "target-ram-mb", 23, true), ("apiServer", "target-ram-mb", 24, false),
             ("apiServer", "cloud-provider", 32, true), ("apiServer", "cloud-provider", 33, false),
