@@ -18,7 +18,8 @@ extension Kubeadm {
         case learningByKubeadm
     }
 
-    /// How members come into etcd in the cluster's version.
+    /// How members come into etcd in the cluster's version: kubeadm's etcd is 3.4, the first with learners, from 1.17 on; its gate
+    /// EtcdLearnerMode is on by itself from 1.29 on (kubernetes/kubernetes#120228).
     var etcdEntry: EtcdEntry {
         switch settings.version.minor {
         case ..<17: .voting

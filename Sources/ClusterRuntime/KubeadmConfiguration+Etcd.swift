@@ -3,7 +3,7 @@ import YAML
 
 extension KubeadmConfiguration {
     /// The file for `kubeadm init phase etcd local` on a master that becomes a member of an etcd that there is. That phase alone
-    /// would make a member of its own; etcd's arguments say which others there are, and come last, so they hold.
+    /// would make a member of its own; etcd's arguments say which others there are, and replace kubeadm's own of the same name.
     ///
     /// - Parameters:
     ///   - token: one that is thrown away; the document must have some.

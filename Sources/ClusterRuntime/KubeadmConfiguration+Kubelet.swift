@@ -37,7 +37,7 @@ extension KubeadmConfiguration {
         var flags: [(String, String)] = []
         // kubelet before 1.24 knows Docker, and takes it unless told otherwise.
         if settings.version < KubernetesVersion(1, 24) { flags.append(("container-runtime", "remote")) }
-        // From 1.34 on kubeadm says it in kubelet's configuration.
+        // From 1.34 on kubeadm says it in kubelet's configuration: its gate NodeLocalCRISocket is on by itself.
         if settings.version < KubernetesVersion(1, 34) {
             let usesURL = settings.version >= KubernetesVersion(1, 24)
             let socket = usesURL ? "unix://\(node.runtime.socket)" : node.runtime.socket

@@ -30,10 +30,11 @@ public struct KubeadmConfiguration: Sendable {
     public init(_ settings: KubeadmSettings) throws(Failure) {
         self.settings = settings
         api = try settings.version.kubeadmAPI
-        guard !settings.isDualStack || settings.version >= KubernetesVersion(1, 16) else {
+        // 1.16 and 1.17 have it with IPVS only; kube-proxy's iptables learned it with 1.18 (kubernetes/kubernetes#82462).
+        guard !settings.isDualStack || settings.version >= KubernetesVersion(1, 18) else {
             throw Failure(
-                .invalidInput, "Kubernetes \(settings.version) has no dual stack",
-                remedy: "name one network for pods and one for services, or take 1.16 or later")
+                .invalidInput, "Kubernetes \(settings.version) has no dual stack with iptables",
+                remedy: "name one network for pods and one for services, or take 1.18 or later")
         }
     }
 
@@ -138,9 +139,9 @@ public struct KubeadmConfiguration: Sendable {
     private func registration(
         of node: KubeadmNode, taints: [YAMLNode]?, more: [(String, String)] = []
     ) -> KubeadmDocuments.NodeRegistration {
-        // kubeadm 1.24 and later want a URL, earlier ones a path.
+        // kubeadm 1.24 and later want a URL (kubernetes/kubernetes#107295), earlier ones a path.
         let usesURL = settings.version >= KubernetesVersion(1, 24)
-        // kubelet takes two addresses from 1.20 on, and only where pods have two.
+        // kubelet takes two addresses from 1.20 on (kubernetes/kubernetes#95239), and only where pods have two.
         let takesBoth = settings.isDualStack && settings.version >= KubernetesVersion(1, 20)
         let addresses = takesBoth ? node.addresses : Array(node.addresses.prefix(1))
         return .init(

@@ -35,7 +35,8 @@ public struct KubernetesVersion: Hashable, Comparable, Sendable, CustomStringCon
         (left.major, left.minor, left.patch) < (right.major, right.minor, right.patch)
     }
 
-    /// The configuration API that this version's kubeadm prefers.
+    /// The configuration API that this version's kubeadm prefers. kubeadm goes on reading the one before for a while:
+    /// v1beta2 up to 1.26 (kubernetes/kubernetes#114540), v1beta3 up to 1.35 (#136016).
     ///
     /// - Throws: `Failure` of kind `invalidInput` for versions before 1.15.
     var kubeadmAPI: KubeadmAPI {
@@ -51,8 +52,19 @@ public struct KubernetesVersion: Hashable, Comparable, Sendable, CustomStringCon
     }
 
     /// Where kubeadm of this version looks for the control plane's images unless told otherwise.
+    ///
+    /// The name changed with 1.25 (kubernetes/kubernetes#109938), and with one patch release of each version that was
+    /// maintained by then (#113388, #113393, #113395).
     public var defaultImageRepository: String {
-        self < KubernetesVersion(1, 25) ? "k8s.gcr.io" : "registry.k8s.io"
+        let isRenamed =
+            switch minor {
+            case ..<22: false
+            case 22: patch >= 17
+            case 23: patch >= 15
+            case 24: patch >= 9
+            default: true
+            }
+        return isRenamed || major > 1 ? "registry.k8s.io" : "k8s.gcr.io"
     }
 }
 

@@ -230,7 +230,9 @@ struct KubeadmConfigurationTests {
                 version, pods: ["10.244.0.0/16", "fd00:244::/56"], services: ["10.96.0.0/12", "fd00:96::/112"])
             return try initDocuments(settings, node: kubeadmNode("m", ["10.0.0.2", "fd00::2"])).documents
         }
-        #expect(throws: Failure.self) { try documents(KubernetesVersion(1, 15, 12)) }
+        for old in [KubernetesVersion(1, 15, 12), KubernetesVersion(1, 17, 17)] {
+            #expect(throws: Failure.self) { try documents(old) }
+        }
         for (version, gate, address) in [
             (KubernetesVersion(1, 18), YAMLNode(true), "10.0.0.2"),
             (KubernetesVersion(1, 20), true, "10.0.0.2,fd00::2"),

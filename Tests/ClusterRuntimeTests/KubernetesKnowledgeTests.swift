@@ -8,12 +8,22 @@ struct KubernetesKnowledgeTests {
     @Test(
         "decides which flags are passed",
         arguments: [
-            ("apiServer", "insecure-port", 23, true), ("apiServer", "insecure-port", 24, false),
+            ("apiServer", "insecure-port", 19, true), ("apiServer", "insecure-port", 20, false),
+            ("apiServer", "basic-auth-file", 18, true), ("apiServer", "basic-auth-file", 19, false),
             ("apiServer", "kubelet-https", 21, true), ("apiServer", "kubelet-https", 22, false),
-            ("controllerManager", "port", 23, true), ("controllerManager", "port", 24, false),
+            ("apiServer", "target-ram-mb", 23, true), ("apiServer", "target-ram-mb", 24, false),
+            ("apiServer", "cloud-provider", 32, true), ("apiServer", "cloud-provider", 33, false),
+            ("controllerManager", "cloud-provider", 33, true),
+            ("controllerManager", "port", 21, true), ("controllerManager", "port", 22, false),
+            ("controllerManager", "deleting-pods-qps", 24, true), ("controllerManager", "deleting-pods-qps", 25, false),
             ("controllerManager", "pod-eviction-timeout", 26, true),
             ("controllerManager", "pod-eviction-timeout", 27, false),
+            ("scheduler", "port", 22, true), ("scheduler", "port", 23, false),
+            ("scheduler", "algorithm-provider", 21, true), ("scheduler", "algorithm-provider", 22, false),
             ("scheduler", "policy-config-file", 22, true), ("scheduler", "policy-config-file", 23, false),
+            ("scheduler", "use-legacy-policy-config", 22, true), ("scheduler", "use-legacy-policy-config", 23, false),
+            ("scheduler", "experimental-logging-sanitization", 19, false),
+            ("scheduler", "experimental-logging-sanitization", 23, true),
             ("scheduler", "logtostderr", 25, true), ("scheduler", "logtostderr", 26, false),
             ("scheduler", "v", 31, true),
         ])
@@ -25,6 +35,34 @@ struct KubernetesKnowledgeTests {
         let text = documents[1].at(component, "extraArgs")?.text ?? ""
         #expect(text.contains(flag) == isPassed)
         #expect(notes.count == (isPassed ? 0 : 1))
+    }
+
+    @Test(
+        "decides which of kubelet's flags are passed",
+        arguments: [
+            ("network-plugin", 23, true), ("network-plugin", 24, false), ("container-runtime", 26, true),
+            ("container-runtime", 27, false), ("keep-terminated-pod-volumes", 30, true),
+            ("keep-terminated-pod-volumes", 31, false), ("pod-infra-container-image", 34, true),
+            ("pod-infra-container-image", 35, false), ("log-flush-frequency", 35, true),
+        ])
+    func kubelet(flag: String, minor: Int, isPassed: Bool) throws {
+        let (documents, notes) = try initDocuments(
+            kubeadmSettings(
+                KubernetesVersion(1, minor),
+                overlays: "kind: InitConfiguration\nnodeRegistration: {kubeletExtraArgs: {\(flag): \"1\"}}\n"))
+        let text = documents[0].at("nodeRegistration", "kubeletExtraArgs")?.text ?? ""
+        #expect(text.contains(flag) == isPassed)
+        #expect(notes.count == (isPassed ? 0 : 1))
+    }
+
+    @Test("renames the API server's flag for audiences", arguments: [(24, "service-account-"), (25, "")])
+    func audiences(minor: Int, prefix: String) throws {
+        let (documents, notes) = try initDocuments(
+            kubeadmSettings(
+                KubernetesVersion(1, minor),
+                overlays: "kind: ClusterConfiguration\napiServer: {extraArgs: {service-account-api-audiences: own}}\n"))
+        #expect(documents[1].at("apiServer", "extraArgs", "\(prefix)api-audiences") == "own")
+        #expect(notes.isEmpty)
     }
 
     @Test("renames the flag for the life of signed certificates", arguments: [(18, true), (19, false), (31, false)])
@@ -43,7 +81,7 @@ struct KubernetesKnowledgeTests {
 
     @Test(
         "decides which feature gates are passed, to whomever",
-        arguments: [(15, "B"), (16, "A,B"), (24, "A,B"), (25, "A"), (26, "A"), (27, "")])
+        arguments: [(15, "B"), (16, "A,B"), (23, "A,B"), (24, "A"), (25, "A"), (26, "")])
     func gates(minor: Int, known: String) throws {
         let (documents, _) = try initDocuments(
             kubeadmSettings(
@@ -51,7 +89,7 @@ struct KubernetesKnowledgeTests {
                 overlays: """
                     kind: ClusterConfiguration
                     scheduler: {extraArgs: {feature-gates: "EphemeralContainers=true,TTLAfterFinished=true,Own=true"}}
-                    featureGates: {EtcdLearnerMode: false, Own: true}
+                    featureGates: {EtcdLearnerMode: true, Own: true}
                     ---
                     kind: KubeletConfiguration
                     featureGates: {EphemeralContainers: true, TTLAfterFinished: true}
@@ -63,8 +101,79 @@ struct KubernetesKnowledgeTests {
         for word in words.values where !expected.contains(word) { #expect(!text.contains(word)) }
         let kubelet = documents[2]["featureGates"]?.mapping?.entries.map(\.key) ?? []
         #expect(kubelet == expected)
-        #expect(documents[1].at("featureGates", "EtcdLearnerMode") == (minor >= 27 ? false : nil))
+        #expect(documents[1].at("featureGates", "EtcdLearnerMode") == nil)
         #expect(documents[1].at("featureGates", "Own") == true)
+    }
+
+    @Test(
+        "knows when a gate came and when it was settled",
+        arguments: [
+            // Said by a CHANGELOG, or by a list of versioned gates.
+            ("WarningHeaders", 23, 24), ("ConfigurableFSGroupPolicy", 24, 25), ("TokenRequest", 20, 21),
+            ("HyperVContainer", 20, 21), ("IPv6DualStack", 23, 24), ("CSRDuration", 24, 25),
+            ("ServerSideFieldValidation", 27, 28), ("ValidatingAdmissionPolicy", 30, 31), ("AppArmor", 31, 32),
+            ("MemoryManager", 32, 33), ("UserNamespacesPodSecurityStandards", 34, 35),
+        ])
+    func settled(gate: String, last: Int, first: Int) {
+        let entry = KubernetesKnowledge.gates[gate]
+        #expect(entry?.isKnown(to: KubernetesVersion(1, last, 99)) == true)
+        #expect(entry?.isKnown(to: KubernetesVersion(1, first)) == false)
+    }
+
+    @Test(
+        "knows when a gate came",
+        arguments: [
+            ("GracefulNodeShutdown", 20), ("NodeSwap", 22), ("SidecarContainers", 28), ("NFTablesProxyMode", 29),
+            ("ImageVolume", 31), ("KubeletPSI", 33), ("EnvFiles", 34), ("GenericWorkload", 35),
+        ])
+    func added(gate: String, first: Int) {
+        let entry = KubernetesKnowledge.gates[gate]
+        #expect(entry?.isKnown(to: KubernetesVersion(1, first - 1, 99)) == false)
+        #expect(entry?.isKnown(to: KubernetesVersion(1, first)) == true)
+        #expect(entry?.isKnown(to: KubernetesVersion(1, 40)) == true)
+    }
+
+    @Test(
+        "knows when kubeadm's own gates came and went",
+        arguments: [
+            ("ControlPlaneKubeletLocalMode", 31, 36), ("EtcdLearnerMode", 27, 33), ("IPv6DualStack", 16, 24),
+            ("NodeLocalCRISocket", 32, 37), ("PublicKeysECDSA", 19, 36), ("RootlessControlPlane", 22, 35),
+            ("UnversionedKubeletConfigMap", 23, 26), ("UpgradeAddonsBeforeControlPlane", 28, 31),
+            ("WaitForAllControlPlaneComponents", 30, 35),
+        ])
+    func own(gate: String, since: Int, until: Int) throws {
+        for (minor, isKnown) in [(since - 1, false), (since, true), (until - 1, true), (until, false)] {
+            let (documents, notes) = try initDocuments(
+                kubeadmSettings(
+                    KubernetesVersion(1, minor),
+                    overlays: "kind: ClusterConfiguration\nfeatureGates: {\(gate): true}\n"))
+            #expect(documents[1].at("featureGates", gate) == (isKnown ? true : nil), "1.\(minor)")
+            #expect(notes.count == (isKnown ? 0 : 1))
+        }
+    }
+
+    @Test("says why something is left out")
+    func reasons() throws {
+        func notes(_ minor: Int) throws -> [String] {
+            try initDocuments(
+                kubeadmSettings(
+                    KubernetesVersion(1, minor),
+                    overlays: """
+                        kind: ClusterConfiguration
+                        scheduler: {extraArgs: {scheduler-name: own, feature-gates: "JobReadyPods=true,NodeSwap=true"}}
+                        """)
+            ).notes
+        }
+        #expect(
+            try notes(21) == [
+                "feature gate JobReadyPods of kube-scheduler is left out: v1.21.0 does not know it yet",
+                "feature gate NodeSwap of kube-scheduler is left out: v1.21.0 does not know it yet",
+            ])
+        #expect(
+            try notes(30) == [
+                "kube-scheduler --scheduler-name is left out: v1.30.0 leaves no choice in it any more",
+                "feature gate JobReadyPods of kube-scheduler is left out: v1.30.0 leaves no choice in it any more",
+            ])
     }
 
     @Test("decides which fields a document has")
@@ -101,9 +210,11 @@ struct KubernetesKnowledgeTests {
     @Test("has no entry that can never be")
     func table() {
         let entries =
-            KubernetesKnowledge.flags.values.flatMap { $0 } + KubernetesKnowledge.gates
-            + KubernetesKnowledge.kubeadmGates
+            KubernetesKnowledge.flags.values.flatMap { $0 } + KubernetesKnowledge.gates.values
+            + KubernetesKnowledge.kubeadmGates.values
+        #expect(KubernetesKnowledge.gates.count > 400)
         for entry in entries {
+            #expect(entry.name.allSatisfy { $0.isLetter || $0.isNumber || $0 == "-" }, "\(entry.name)")
             #expect(entry.since != nil || entry.until != nil, "\(entry.name)")
             if let since = entry.since, let until = entry.until { #expect(since < until, "\(entry.name)") }
         }

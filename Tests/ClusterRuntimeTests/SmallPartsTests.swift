@@ -37,6 +37,19 @@ struct KubernetesVersionTests {
         #expect(try version.kubeadmAPI.rawValue == api)
     }
 
+    @Test(
+        "have their images under the name that their kubeadm asks for",
+        arguments: [
+            (KubernetesVersion(1, 20, 2), false), (KubernetesVersion(1, 21, 14), false),
+            (KubernetesVersion(1, 22, 16), false), (KubernetesVersion(1, 22, 17), true),
+            (KubernetesVersion(1, 23, 14), false), (KubernetesVersion(1, 23, 15), true),
+            (KubernetesVersion(1, 24, 8), false), (KubernetesVersion(1, 24, 9), true),
+            (KubernetesVersion(1, 25), true), (KubernetesVersion(1, 34, 1), true),
+        ])
+    func repository(version: KubernetesVersion, isRenamed: Bool) {
+        #expect(version.defaultImageRepository == (isRenamed ? "registry.k8s.io" : "k8s.gcr.io"))
+    }
+
     @Test("before 1.15 are not installed")
     func tooOld() {
         #expect(throws: Failure.self) { _ = try KubernetesVersion(1, 9, 11).kubeadmAPI }
