@@ -124,7 +124,8 @@ extension ClusterTests {
             try await expectRegistry(cluster)
             try await body(cluster)
 
-            try await machine.check([machine.sealer, "delete", "--name", name], environment: environment)
+            let deleted = try await machine.run([machine.sealer, "delete", "--name", name], environment: environment)
+            #expect(deleted.status == 0 && !deleted.error.contains("is there now"), "\(deleted.error)")
             for (host, then) in zip(pair, before) {
                 let now = try await host.traces()
                 #expect(now.subtracting(then) == [], "left on \(host.container)")
