@@ -19,13 +19,17 @@ public struct BalancerService: Sendable {
         self.registry = registry
     }
 
+    /// The address by which a worker of an address reaches its balancer.
+    public static func address(of node: String) -> String { ClusterNames.loopback(of: node).description }
+
     /// The balancer as a worker should have it.
     ///
     /// - Parameters:
     ///   - executable: the sealer binary on the node.
     ///   - masters: the masters' addresses.
+    ///   - node: the worker's address, whose family is that of the loopback address that the balancer listens at.
     /// - Throws: `Failure` of kind `invalidInput` when one of them is no address.
-    public func aspect(executable: String, masters: [String]) throws -> NodeAspect {
+    public func aspect(executable: String, masters: [String], node: String) throws -> NodeAspect {
         func endpoint(_ address: String, _ port: UInt16) throws -> BalancerEndpoint {
             guard let parsed = IPAddress(address), let endpoint = BalancerEndpoint("\(parsed.urlHost):\(port)") else {
                 throw Failure(.invalidInput, "\"\(address)\" is no address of a master")
@@ -33,14 +37,15 @@ public struct BalancerService: Sendable {
             return endpoint
         }
         let apiServer = UInt16(ClusterNames.apiServerPort)
+        let loopback = Self.address(of: node)
         let configuration = BalancerConfiguration(
             services: [
                 .init(
-                    name: "apiserver", listen: try endpoint("127.0.0.1", apiServer),
+                    name: "apiserver", listen: try endpoint(loopback, apiServer),
                     backends: try masters.map { try endpoint($0, apiServer) },
                     check: .init(path: "/readyz", authority: Kubeadm.authorityFile.string)),
                 .init(
-                    name: "registry", listen: try endpoint("127.0.0.1", registry.port),
+                    name: "registry", listen: try endpoint(loopback, registry.port),
                     backends: try masters.map { try endpoint($0, registry.port) }),
             ],
             status: Self.statusFile.string)

@@ -94,7 +94,7 @@ public struct ClusterNode: Sendable {
     public var role: Role
     /// The address that the other nodes reach it at.
     public var address: String
-    /// The node's part of the pod network where sealer gives it; CIDR.
+    /// The node's part of the pod network where sealer gives it; CIDR, two of them joined by a comma.
     public var podNetwork: String?
 
     /// Makes a node.
@@ -116,4 +116,10 @@ public enum ClusterNames {
     public static let apiServer = "apiserver.cluster.local"
     /// The API server's port.
     public static let apiServerPort = 6443
+
+    /// The loopback address of the family of a node's address. A host of IPv6 alone has 127.0.0.1 too, but glibc's resolver leaves
+    /// IPv4 out there for whoever asks for addresses that the host can use (AI_ADDRCONFIG).
+    static func loopback(of address: String) -> IPAddress {
+        IPAddress(address)?.family == .v6 ? IPAddress(v6: 1) : IPAddress(v4: 0x7f00_0001)
+    }
 }

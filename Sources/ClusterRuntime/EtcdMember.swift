@@ -18,7 +18,7 @@ struct EtcdMember: Hashable {
 
     /// Where the etcd of the host with an address is reached by the other members, as kubeadm names it.
     static func peerAddress(_ address: String) -> String {
-        "https://\(address.contains(":") ? "[\(address)]" : address):2380"
+        "https://\(address.urlHost):2380"
     }
 
     /// Reads the list.

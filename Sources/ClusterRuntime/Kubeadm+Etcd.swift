@@ -1,3 +1,4 @@
+import Clusterfile
 import FoundationEssentials
 import Remote
 import Report
@@ -159,7 +160,10 @@ extension Kubeadm {
             "--namespace=kube-system", "exec", "etcd-\(master.name)", "--", "etcdctl",
             "--cacert=\(pki)/ca.crt", "--cert=\(pki)/healthcheck-client.crt", "--key=\(pki)/healthcheck-client.key",
         ]
-        let endpoint = arguments.contains { $0.hasPrefix("--endpoints=") } ? [] : ["--endpoints=https://127.0.0.1:2379"]
+        // kubeadm lets etcd listen at the loopback address of the family of the master's own.
+        let loopback = ClusterNames.loopback(of: master.address).urlHost
+        let endpoint =
+            arguments.contains { $0.hasPrefix("--endpoints=") } ? [] : ["--endpoints=https://\(loopback):2379"]
         return try await Self.patiently {
             let result = try await kubectl(client + endpoint + arguments, through: master)
             guard result.status == 0 || mayFail else {

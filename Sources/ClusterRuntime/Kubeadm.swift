@@ -181,7 +181,9 @@ public struct Kubeadm: KubernetesRuntime {
     /// manager wait ten seconds at its start; and the change makes kubelet report at once.
     private func assignPodNetwork(to node: ClusterNode, through master: ClusterNode) async throws {
         guard settings.podNetworking == .bridge, let part = node.podNetwork else { return }
-        let patch = #"{"spec":{"podCIDR":"\#(part)","podCIDRs":["\#(part)"]}}"#
+        let parts = part.split(separator: ",")
+        let list = parts.map { "\"\($0)\"" }.joined(separator: ",")
+        let patch = #"{"spec":{"podCIDR":"\#(parts.first ?? "")","podCIDRs":[\#(list)]}}"#
         let end = ContinuousClock.now + .seconds(60)
         while true {
             // kubelet makes the CSINode a moment after the Node; a change before that does not wake it.

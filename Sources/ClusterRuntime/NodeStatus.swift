@@ -15,7 +15,7 @@ public struct NodeStatus: Sendable, Hashable, Codable {
     public var isSchedulable: Bool
     /// The address by which the other nodes reach it.
     public var address: String?
-    /// The node's part of the pod network, when one is assigned.
+    /// The node's part of the pod network, when one is assigned; two parts, one of each family, are joined by a comma.
     public var podNetwork: String?
     /// kubelet's version.
     public var version: String
@@ -69,7 +69,7 @@ public struct NodeStatus: Sendable, Hashable, Codable {
                 || labels["node-role.kubernetes.io/master"] != nil,
             isSchedulable: node.spec?.unschedulable != true,
             address: node.status.addresses?.first { $0.type == "InternalIP" }?.address,
-            podNetwork: node.spec?.podCIDR,
+            podNetwork: node.spec?.podCIDRs?.joined(separator: ",") ?? node.spec?.podCIDR,
             version: node.status.nodeInfo?.kubeletVersion ?? "",
             labels: labels,
             taints: (node.spec?.taints ?? []).map { taint in
@@ -92,6 +92,7 @@ public struct NodeStatus: Sendable, Hashable, Codable {
                     var effect: String
                 }
                 var podCIDR: String?
+                var podCIDRs: [String]?
                 var unschedulable: Bool?
                 var taints: [Taint]?
             }

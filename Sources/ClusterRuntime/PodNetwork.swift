@@ -1,3 +1,4 @@
+import Clusterfile
 import FoundationEssentials
 import SystemPackage
 
@@ -11,26 +12,26 @@ struct PodNetwork {
     private static let script: FilePath = "/etc/sealer/pod-network.sh"
     private static let tableFile: FilePath = "/etc/sealer/pod-network.nodes"
     private static let configurationFile: FilePath = "/etc/cni/net.d/10-sealer-bridge.conflist"
-    /// 1500 of Ethernet less VXLAN's 50.
-    private static let maximumTransmissionUnit = 1450
 
     /// A node's part of the pod network and the address that the other nodes reach it at.
     struct Part: Hashable, Sendable {
         var node: String
-        var address: String
-        /// CIDR.
-        var network: String
+        var address: IPAddress
+        /// One, or one of each family. The first address of each is one of the VXLAN device's.
+        var networks: [IPNetwork]
 
-        /// The first address of the part, which the VXLAN device has.
-        var base: Substring { network.prefix { $0 != "/" } }
-
-        /// A hardware address made from the node's address, so that every node knows it without asking.
+        /// A hardware address made from what no other node has, so that every node knows it without asking: the node's address, or
+        /// where that is longer, what tells its part of IPv6 from the others' (the fourth group, and the third).
         var hardwareAddress: String {
             let alphabet = Array("0123456789abcdef")
-            let octets = address.split(separator: ".").compactMap { UInt8($0) }
+            let long = (networks.first { $0.family == .v6 }?.base ?? address).bytes
+            let octets = address.family == .v4 ? address.bytes[...] : long[4..<8]
             return (["02", "00"] + octets.map { "\(alphabet[Int($0 >> 4)])\(alphabet[Int($0 & 15)])" })
                 .joined(separator: ":")
         }
+
+        /// 1500 of Ethernet less what VXLAN takes: 50 bytes over IPv4, 70 over IPv6.
+        var maximumTransmissionUnit: Int { address.family == .v4 ? 1450 : 1430 }
     }
 
     /// The CNI configuration of a node (CNI specification 0.4.0).
@@ -41,8 +42,10 @@ struct PodNetwork {
                 bridge: "cni0",
                 isGateway: true,
                 hairpinMode: true,
-                mtu: maximumTransmissionUnit,
-                ipam: .init(ranges: [[.init(subnet: part.network)]], routes: [.init(dst: "0.0.0.0/0")])
+                mtu: part.maximumTransmissionUnit,
+                ipam: .init(
+                    ranges: part.networks.map { [.init(subnet: $0.description)] },
+                    routes: part.networks.map { .init(dst: $0.family == .v4 ? "0.0.0.0/0" : "::/0") })
             ),
             Plugin(type: "portmap", capabilities: ["portMappings": true]),
         ])
@@ -51,41 +54,70 @@ struct PodNetwork {
         return try encoder.encode(list)
     }
 
-    /// All nodes, a line each: its part's first address, its hardware address, its address, its part. The same file on every node,
-    /// so that a thousand nodes do not need a million lines.
+    /// All nodes, a line for each network: its part's first address, its hardware address, its address, its part. The same file on
+    /// every node, so that a thousand nodes do not need a million lines.
     static func table(of parts: [Part]) -> ManagedFile {
-        let lines = parts.map { "\($0.base) \($0.hardwareAddress) \($0.address) \($0.network)\n" }
+        let lines = parts.flatMap { part in
+            part.networks.map { "\($0.base) \(part.hardwareAddress) \(part.address) \($0)\n" }
+        }
         return ManagedFile(tableFile, Data(lines.joined().utf8))
     }
 
     /// The script that sets a node's devices and routes: run at boot, and again whenever nodes come.
-    static func script(of part: Part, wholeNetwork: String) -> Data {
+    ///
+    /// - Parameter wholeNetworks: the pods' networks, of the families of the part's.
+    static func script(of part: Part, wholeNetworks: [IPNetwork]) -> Data {
         let device = PodNetworkPlan.device
-        let masquerade =
-            "POSTROUTING -s \(part.network) ! -d \(wholeNetwork) -m comment --comment \(PodNetworkPlan.ruleMark) -j MASQUERADE"
+        // IPv6 would look for another holder of the address first, and not use it meanwhile.
+        let addresses = part.networks.map { network in
+            let suffix = network.family == .v4 ? "" : " nodad"
+            return "ip address replace \(network.base)/\(network.family.bits) dev \(device)\(suffix)"
+        }
+        let isOther = part.networks.map { "[ \"$base\" != \($0.base) ]" }.joined(separator: " && ")
+        let masquerades = part.networks.flatMap { network in
+            wholeNetworks.filter { $0.family == network.family }.map { whole in
+                let rule =
+                    "POSTROUTING -s \(network) ! -d \(whole) -m comment --comment \(PodNetworkPlan.ruleMark) -j MASQUERADE"
+                let filter = PodNetworkPlan.packetFilter(of: network.family)
+                return "\(filter) -w -t nat -C \(rule) 2>/dev/null || \(filter) -w -t nat -A \(rule)"
+            }
+        }
+        let settings = part.networks.contains { $0.family == .v6 } ? kernelSettings : []
         let text = """
             #!/bin/sh
             # Written by sealer: the pod network of this node.
-            set -eu
+            \((["set -eu"] + settings).joined(separator: "\n"))
             ip link show \(device) >/dev/null 2>&1 ||
               ip link add \(device) address \(part.hardwareAddress) type vxlan id 4096 dstport 8472 \
             local \(part.address) nolearning
-            ip link set \(device) mtu \(maximumTransmissionUnit) up
-            ip address replace \(part.base)/32 dev \(device)
+            ip link set \(device) mtu \(part.maximumTransmissionUnit) up
+            \(addresses.joined(separator: "\n"))
             while read -r base hardware address network; do
-                [ "$base" != \(part.base) ] || continue
+                \(isOther) || continue
                 ip neigh replace "$base" lladdr "$hardware" dev \(device) nud permanent
                 bridge fdb replace "$hardware" dev \(device) dst "$address"
                 ip route replace "$network" via "$base" dev \(device) onlink
             done <\(tableFile)
-            iptables -w -t nat -C \(masquerade) 2>/dev/null || iptables -w -t nat -A \(masquerade)
+            \(masquerades.joined(separator: "\n"))
 
             """
         return Data(text.utf8)
     }
 
+    /// Gives devices that come from now on IPv6, which those of containers lack, and lets the kernel forward it. Images need not do
+    /// that: it concerns the host's own way out. A host that learns its routes from routers stops to listen to them when it
+    /// forwards, unless it is told to go on.
+    private static let kernelSettings = [
+        "echo 0 >/proc/sys/net/ipv6/conf/default/disable_ipv6",
+        "for interface in $(ip -6 route show default proto ra | sed -n 's/.* dev \\([^ ]*\\).*/\\1/p'); do",
+        "    file=/proc/sys/net/ipv6/conf/$interface/accept_ra",
+        "    [ \"$(cat \"$file\")\" != 1 ] || echo 2 >\"$file\"",
+        "done",
+        "echo 1 >/proc/sys/net/ipv6/conf/all/forwarding",
+    ]
+
     /// A node's part of the network as it should be, now and after every boot.
-    static func aspect(_ part: Part, table: ManagedFile, wholeNetwork: String) throws -> NodeAspect {
+    static func aspect(_ part: Part, table: ManagedFile, wholeNetworks: [IPNetwork]) throws -> NodeAspect {
         let unitText = """
             [Unit]
             Description=sealer's pod network
@@ -104,7 +136,7 @@ struct PodNetwork {
         return NodeAspect(
             .podNetwork,
             files: [
-                table, ManagedFile(script, script(of: part, wholeNetwork: wholeNetwork), permissions: 0o755),
+                table, ManagedFile(script, script(of: part, wholeNetworks: wholeNetworks), permissions: 0o755),
                 ManagedFile(FilePath("/etc/systemd/system").appending(unit), Data(unitText.utf8)),
             ],
             service: unit,

@@ -1,3 +1,4 @@
+import Clusterfile
 import FoundationEssentials
 import SystemPackage
 
@@ -20,14 +21,17 @@ public struct RegistryService: Sendable {
     /// - Parameters:
     ///   - executable: the sealer binary on the node.
     ///   - root: the folder above the store to serve, on the node.
-    public func aspect(executable: String, root: String, certificate: String, key: String) -> NodeAspect {
+    ///   - node: the address that the others reach the node at. Of IPv6, the registry listens at all addresses of both families; else
+    ///     at those of IPv4 alone, which works where the kernel has no IPv6.
+    public func aspect(executable: String, root: String, certificate: String, key: String, node: String) -> NodeAspect {
+        let everywhere = IPAddress(node)?.family == .v6 ? "[::]" : "0.0.0.0"
         let unit = """
             [Unit]
             Description=sealer's registry of the cluster's images
             After=network.target
 
             [Service]
-            ExecStart=\(executable) registry serve --root \(root) --listen 0.0.0.0:\(address.port) \
+            ExecStart=\(executable) registry serve --root \(root) --listen \(everywhere):\(address.port) \
             --tls-cert \(Self.folder)/tls.crt --tls-key \(Self.folder)/tls.key
             Restart=always
             RestartSec=1

@@ -113,7 +113,7 @@ extension ClusterChecker {
         var places: [IPAddress: String] = [:]
         var alike: [String: Int] = [:]
         var skipped: [(sort: String, place: String)] = []
-        let families = Set(cluster.network.pods.map(\.family))
+        let families = cluster.network.pods.map(\.family)
         for (index, group) in cluster.hosts.enumerated() {
             for (number, address) in group.addresses.enumerated() {
                 let place = "spec.hosts[\(index)].ips[\(number)]"
@@ -135,6 +135,10 @@ extension ClusterChecker {
                 if !families.isEmpty, !families.contains(address.family) {
                     let message = "\(address) is an \(address.family) address, but no network of the pods is one"
                     found.append(("are of a family that the pods' networks lack", message, "spec.network.podCIDR"))
+                } else if let first = families.first, first != address.family, group.roles.contains(HostGroup.master) {
+                    let message =
+                        "\(address) is an \(address.family) address, but the pods' first network is one of \(first)"
+                    found.append(("of masters are not of the first family", message, "spec.network.podCIDR"))
                 }
                 for problem in found {
                     alike[problem.sort, default: 0] += 1

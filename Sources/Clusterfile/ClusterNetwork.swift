@@ -26,7 +26,7 @@ public struct ClusterNetwork: Hashable, Sendable {
     /// Reads one network, or several joined by commas.
     ///
     /// - Throws: `Failure` of kind `invalidInput`.
-    static func networks(_ text: String) throws(Failure) -> [IPNetwork] {
+    public static func networks(_ text: String) throws(Failure) -> [IPNetwork] {
         var networks: [IPNetwork] = []
         for part in text.split(separator: ",", omittingEmptySubsequences: false) {
             networks.append(try IPNetwork(String(part.drop { $0 == " " })))

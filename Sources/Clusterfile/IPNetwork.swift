@@ -62,6 +62,15 @@ public struct IPNetwork: Hashable, Sendable, CustomStringConvertible {
         UInt128(offset) <= last.number - base.number ? IPAddress(family, base.number + UInt128(offset)) : nil
     }
 
+    /// The network of a length that comes so many after the first one of that length; nil when it is not in this one any more.
+    public func part(_ number: UInt32, prefixLength length: Int) -> IPNetwork? {
+        guard (prefixLength...family.bits).contains(length),
+            UInt128(number) >> UInt128(length - prefixLength) == 0,
+            let first = IPAddress(family, base.number + UInt128(number) << UInt128(family.bits - length))
+        else { return nil }
+        return IPNetwork(containing: first, prefixLength: length)
+    }
+
     /// `10.244.0.0/16`.
     public var description: String { "\(base)/\(prefixLength)" }
 }

@@ -46,7 +46,8 @@ public enum RegistryServer {
             blobLimit: configuration.blobLimit,
             chunkSize: Int(configuration.chunkSize)
         )
-        let place = "\(configuration.host):\(configuration.port)"
+        let host = configuration.host
+        let place = "\(host.contains(":") ? "[\(host)]" : host):\(configuration.port)"
         let server: NIOAsyncChannel<HTTPConnection.Wrapped, Never>
         do {
             server = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)

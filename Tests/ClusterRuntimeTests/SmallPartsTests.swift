@@ -112,16 +112,19 @@ struct StatusTests {
                          "conditions":[{"type":"Ready","status":"True"}],"nodeInfo":{"kubeletVersion":"v1.20.2"}}},
               {"metadata":{"name":"b"},"spec":{},
                "status":{"conditions":[{"type":"Ready","status":"False","reason":"KubeletNotReady","message":"cni"}]}},
-              {"metadata":{"name":"c"},"status":{}}
+              {"metadata":{"name":"c"},"status":{}},
+              {"metadata":{"name":"d"},"spec":{"podCIDR":"fd00:1::/64","podCIDRs":["fd00:1::/64","10.1.0.0/24"]},
+               "status":{}}
             ]}
             """#
         let nodes = try NodeStatus.list(fromJSON: Data(json.utf8))
-        #expect(nodes.map(\.isReady) == [true, false, false])
+        #expect(nodes.map(\.isReady) == [true, false, false, false])
         #expect(nodes[0].podNetwork == "10.244.0.0/24")
         #expect(nodes[0].isMaster && !nodes[0].isSchedulable && nodes[0].address == "10.0.0.2")
         #expect(nodes[0].labels["disk"] == "ssd" && nodes[0].taints == ["a:NoExecute", "k=v:NoSchedule"])
         #expect(!nodes[1].isMaster && nodes[1].isSchedulable && nodes[1].address == nil)
         #expect(nodes[1].reason == "KubeletNotReady: cni")
+        #expect(nodes[3].podNetwork == "fd00:1::/64,10.1.0.0/24")
         #expect(nodes[2].reason == "kubelet has not reported yet")
     }
 
@@ -167,28 +170,6 @@ struct EtcdMemberTests {
         #expect(members.map(\.isLearner) == [false, true])
         #expect(members.map(\.peerAddresses) == [["10.0.0.2"], ["fd00::3"]].map { $0.map(EtcdMember.peerAddress) })
         #expect(throws: Failure.self) { try EtcdMember.list(fromJSON: Data("{}".utf8)) }
-    }
-}
-
-@Suite("The parts of the pod network")
-struct PodNetworkPlanTests {
-    private let network = ClusterNetwork(pods: [IPNetwork(containing: IPAddress(v4: 0x0af4_0000), prefixLength: 22)])
-
-    @Test("who has one keeps it, newcomers get the first free one")
-    func parts() throws {
-        let plan = try PodNetworkPlan(
-            network: network, nodes: [("a", "10.0.0.2"), ("b", "10.0.0.3"), ("c", "10.0.0.4")],
-            present: ["b": "10.244.0.0/24", "c": "10.244.2.0/24"])
-        #expect(["a", "b", "c"].map { plan.part(of: $0) } == ["10.244.1.0/24", "10.244.0.0/24", "10.244.2.0/24"])
-    }
-
-    @Test("more nodes than parts, and networks that sealer cannot do, are refused")
-    func refused() {
-        let nodes = (0..<5).map { ("n\($0)", "10.0.0.\($0)") }
-        #expect(throws: Failure.self) { try PodNetworkPlan(network: network, nodes: nodes, present: [:]) }
-        #expect(throws: Failure.self) {
-            try PodNetworkPlan(network: network, nodes: [("a", "fd00::1")], present: [:])
-        }
     }
 }
 

@@ -47,9 +47,12 @@ struct UserHost: Sendable {
                 systemctl list-unit-files --no-legend --plain | awk '{ print "unit", $1, $2 }'
                 awk '{ print "mount", $2 }' /proc/self/mounts
                 ip -o link show | awk -F': ' '{ sub("@.*", "", $2); print "link", $2 }'
-                ip route show | sed 's/^/route /'
+                { ip route show; ip -6 route show; } | sed 's/^/route /'
                 # A built-in chain shows as soon as somebody has looked at its table; Docker's ports change with each start.
-                iptables-save | grep -E '^(-A|:)' | grep -vE '^:[A-Z]+ ACCEPT|DOCKER_' | sed 's/ \\[.*//;s/^/rule /' || true
+                for filter in iptables ip6tables; do
+                    $filter-save | grep -E '^(-A|:)' | grep -vE '^:[A-Z]+ ACCEPT|DOCKER_' |
+                        sed "s/ \\[.*//;s/^/$filter /" || true
+                done
                 cut -d: -f1 /etc/passwd | sed 's/^/user /'
                 sha256sum /etc/hosts
                 """
@@ -64,21 +67,26 @@ struct UserHosts: Sendable {
     let network: String
     /// The first three numbers of its addresses.
     let prefix: String
+    /// The first groups of its addresses of IPv6, where it has such.
+    var prefix6: String?
 
     private static let label = "io.sealer.test"
 
     /// Makes the network; what an earlier run left of it goes away first.
-    static func make(_ machine: Machine, network: String, prefix: String) async throws -> UserHosts {
-        let hosts = UserHosts(machine: machine, network: network, prefix: prefix)
+    static func make(_ machine: Machine, network: String, prefix: String, prefix6: String? = nil) async throws
+        -> UserHosts
+    {
+        let hosts = UserHosts(machine: machine, network: network, prefix: prefix, prefix6: prefix6)
         try await hosts.remove()
-        try await machine.check([
-            "docker", "network", "create", "--internal", "--subnet", "\(prefix).0/24", "--label",
-            "\(label)=\(network)", network,
-        ])
+        try await machine.check(
+            [
+                "docker", "network", "create", "--internal", "--subnet", "\(prefix).0/24", "--label",
+                "\(label)=\(network)",
+            ] + (prefix6.map { ["--ipv6", "--subnet", "\($0)::/64"] } ?? []) + [network])
         return hosts
     }
 
-    /// Makes a machine; `number` is the last one of its address.
+    /// Makes a machine; `number` is the last one of its addresses. Its address is the one of IPv4.
     func add(_ name: String, _ number: Int) async throws -> UserHost {
         let address = "\(prefix).\(number)"
         var command = [
@@ -88,6 +96,7 @@ struct UserHosts: Sendable {
             "--device-cgroup-rule", "a *:* rwm", "--tmpfs", "/run", "--tmpfs", "/tmp:exec", "--volume",
             "/var/lib/containerd", "--stop-signal", "SIGRTMIN+3",
         ]
+        if let prefix6 { command += ["--ip6", "\(prefix6)::\(number)"] }
         for capability in try await capabilities() { command += ["--cap-add", capability] }
         try await machine.check(command + [machine.nodeImage])
         let host = UserHost(machine: machine, container: name, address: address)
@@ -106,6 +115,20 @@ struct UserHosts: Sendable {
             systemctl start ssh.service
             """)
         return host
+    }
+
+    /// Makes a machine that has IPv6 alone, beside what every kernel has on its loopback device.
+    func addWithoutIPv4(_ name: String, _ number: Int) async throws -> UserHost {
+        let host = try await add(name, number)
+        try await host.check(
+            """
+            ip -4 address flush dev eth0
+            # In place: the file is a mount of its own.
+            names="$(grep -v '^\(prefix)' /etc/hosts)"
+            printf '%s\\n' "$names" >/etc/hosts
+            """)
+        let prefix6 = try #require(prefix6)
+        return UserHost(machine: machine, container: name, address: "\(prefix6)::\(number)")
     }
 
     /// What this machine itself may do, by the names that every Docker knows: `--privileged` would ask for more.

@@ -212,6 +212,22 @@ struct NetworkTests {
         #expect(both.dnsService?.description == "fd00:2::a")
     }
 
+    @Test("parts of a network are as many as their length lets them be")
+    func parts() throws {
+        let network = try IPNetwork("10.244.0.0/22")
+        #expect(network.part(0, prefixLength: 24)?.description == "10.244.0.0/24")
+        #expect(network.part(3, prefixLength: 24)?.description == "10.244.3.0/24")
+        #expect(network.part(4, prefixLength: 24) == nil)
+        #expect(network.part(0, prefixLength: 22) == network)
+        #expect(network.part(1, prefixLength: 22) == nil)
+        #expect(network.part(0, prefixLength: 21) == nil)
+        #expect(network.part(0, prefixLength: 33) == nil)
+        #expect(try IPNetwork("fd00:10::/48").part(65535, prefixLength: 64)?.description == "fd00:10:0:ffff::/64")
+        #expect(try IPNetwork("fd00:10::/48").part(65536, prefixLength: 64) == nil)
+        #expect(try IPNetwork("::/0").part(.max, prefixLength: 128)?.description == "::ffff:ffff/128")
+        #expect(try IPNetwork("0.0.0.0/0").part(.max, prefixLength: 32)?.description == "255.255.255.255/32")
+    }
+
     @Test("a length that a family does not have becomes the nearest one")
     func lengths() {
         #expect(IPNetwork(containing: IPAddress(v4: 1), prefixLength: 40).description == "0.0.0.1/32")

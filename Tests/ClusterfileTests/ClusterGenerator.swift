@@ -44,9 +44,13 @@ struct ClusterGenerator {
             port: one([nil, 22, 65535], nil))
     }
 
-    private mutating func group(_ number: Int, provider: HostGroup.Provider, roles: [String]) -> HostGroup {
+    private mutating func group(
+        _ number: Int, provider: HostGroup.Provider, roles: [String], _ family: IPAddress.Family?
+    ) -> HostGroup {
         var group = HostGroup(provider: provider, roles: roles)
-        let base = IPAddress(v4: 0xc0a8_0000 | UInt32(number) << 8)
+        let base =
+            family == .v6
+            ? IPAddress(v6: 0xfd01 << 112 | UInt128(number) << 8) : IPAddress(v4: 0xc0a8_0000 | UInt32(number) << 8)
         switch provider {
         case .container: group.count = self.number(1...9)
         case .local: group.addresses = [base]
@@ -83,14 +87,16 @@ struct ClusterGenerator {
         var cluster = Cluster(
             name: one(["yes", "1", "null", "demo-7"], "x"),
             image: try Reference(one(["hello:1.30", "localhost:5000/a/b:1", "1"], "x")))
-        cluster.hosts = [group(0, provider: one([.container, .local], .local), roles: ["master"])]
+        cluster.network = try networks()
+        let family = cluster.network.pods.first?.family
+        cluster.hosts = [group(0, provider: one([.container, .local], .local), roles: ["master"], family)]
         if cluster.hosts[0].provider == .container { cluster.hosts[0].count = one([1, 3, 5], 1) }
         for index in 0..<number(0...3) {
             let provider = one([HostGroup.Provider.container, .baremetal], .baremetal)
-            cluster.hosts.append(group(index + 1, provider: provider, roles: ["node"] + some(["db", "yes", "1.0"])))
+            let roles = ["node"] + some(["db", "yes", "1.0"])
+            cluster.hosts.append(group(index + 1, provider: provider, roles: roles, family))
         }
         if flip() { cluster.ssh = ssh() }
-        cluster.network = try networks()
         cluster.environment = variables()
         cluster.certificateNames = some(["10.0.0.1", "a.example", "fd00::1", "*.b.c"])
         if flip() {

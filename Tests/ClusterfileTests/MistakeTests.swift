@@ -70,6 +70,10 @@ struct MistakeTests {
             "9:46: the services' network fd00:2::/64 must have a length from /108 to /124"
         ),
         Case(
+            "network: {podCIDR: \"fd00:1::/56,10.1.0.0/16\", svcCIDR: \"fd00:2::/112,10.2.0.0/16\"}",
+            "7:14: 192.168.0.2 is an IPv4 address, but the pods' first network is one of IPv6, see line 9"
+        ),
+        Case(
             "network: {cniName: calico}",
             "9:13: warning: spec.network.cniName has had no meaning since sealer 0.5, and is passed over"
         ),

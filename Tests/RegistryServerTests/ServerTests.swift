@@ -56,6 +56,18 @@ private final class Log: Sendable {
         return try JSONDecoder().decode(Body.self, from: reply.body).errors.first?.code ?? ""
     }
 
+    @Test(
+        "listens at an address of IPv6, and names it as URLs do",
+        .enabled(if: FileManager.default.fileExists(atPath: "/proc/net/if_inet6"), "this kernel has no IPv6"))
+    func overIPv6() async throws {
+        try await serving({ $0.host = "::" }) { _, server in
+            #expect(server.url == "http://[::]:\(server.port)")
+            // The same socket takes IPv4.
+            let client = try RawClient(port: server.port)
+            #expect(try await client.get("/v2/").status == 200)
+        }
+    }
+
     @Test func answersOnOneConnection() async throws {
         try await serving { fixture, server in
             let client = try RawClient(port: server.port)

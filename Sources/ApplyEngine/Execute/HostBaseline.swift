@@ -21,6 +21,8 @@ enum HostBaseline {
             ip -o link show | awk -F': ' '{ sub("@.*", "", $2); print "network device", $2 }'
             ip route show | sed 's/ *$//;s/^/route /'
             iptables-save 2>/dev/null | grep -E '^(-A|:)' | grep -vE '^:[A-Z]+ [A-Z]+ ' | sed 's/ \[.*//;s/^/packet filter /' || true
+            ip6tables-save 2>/dev/null | grep -E '^(-A|:)' | grep -vE '^:[A-Z]+ [A-Z]+ ' |
+                sed 's/ \[.*//;s/^/packet filter of IPv6 /' || true
             cut -d: -f1 /etc/passwd | sed 's/^/user /'
         }
         list_sorted() { list | grep -vE '^file /var/lib/(sealer|systemd)$|^file /root/\.' | sort -u; }

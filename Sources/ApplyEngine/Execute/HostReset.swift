@@ -81,8 +81,12 @@ struct HostReset {
                 done
                 systemctl daemon-reload
                 [[ ! -e /sys/class/net/\(PodNetworkPlan.device) ]] || ip link delete \(PodNetworkPlan.device)
-                iptables-save -t nat | sed -n 's/^-A \\(POSTROUTING .*\(PodNetworkPlan.ruleMark).*\\)/-D \\1/p' |
-                    while read -r -a rule; do iptables -w -t nat "${rule[@]}"; done
+                for filter in iptables ip6tables; do
+                    # A kernel without IPv6 has no such table.
+                    rules="$($filter-save -t nat 2>/dev/null)" || continue
+                    sed -n 's/^-A \\(POSTROUTING .*\(PodNetworkPlan.ruleMark).*\\)/-D \\1/p' <<<"$rules" |
+                        while read -r -a rule; do $filter -w -t nat "${rule[@]}"; done
+                done
                 """),
             purpose: "taking sealer's services away", limit: .seconds(120))
         let hosts = try await host.readFile("/etc/hosts", limit: 1 << 20) ?? Data()

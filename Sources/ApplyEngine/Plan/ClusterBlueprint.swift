@@ -187,7 +187,7 @@ struct BlueprintSource: Sendable {
             aspects.append(
                 RegistryService(settings.registry).aspect(
                     executable: host.executable, root: Self.nodeRoot, certificate: identity.registry.server,
-                    key: identity.registry.serverKey))
+                    key: identity.registry.serverKey, node: host.address))
             aspects.append(
                 NodeAspect(
                     .authorities,
@@ -200,7 +200,7 @@ struct BlueprintSource: Sendable {
         if !isMaster {
             aspects.append(
                 try BalancerService(settings.registry).aspect(
-                    executable: host.executable, masters: masters.map(\.address)))
+                    executable: host.executable, masters: masters.map(\.address), node: host.address))
         }
         if let parts { aspects.append(try parts.aspect(of: name)) }
         if !configuration.isEmpty { aspects.append(NodeAspect(.configuration, files: configuration)) }
@@ -211,7 +211,7 @@ struct BlueprintSource: Sendable {
         // Programs look their own host's name up.
         if assigned.hostname != nil { aliases.append(HostsFile.Entry(address: host.address, names: [name])) }
         // A master has both itself, a worker its own way to all masters.
-        let address = isMaster ? host.address : "127.0.0.1"
+        let address = isMaster ? host.address : BalancerService.address(of: host.address)
         let names = [HostsFile.Entry(address: address, names: serviceNames)] + aliases
         if host.facts.isContainer { aspects.append(HostsFile.keeping(names)) }
         return NodeBlueprint(

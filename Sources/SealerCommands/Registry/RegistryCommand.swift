@@ -32,7 +32,9 @@ struct RegistryServeCommand: ContextCommand {
             """
     )
 
-    @Option(help: ArgumentHelp("The address to listen on; port 0 takes a free one.", valueName: "host:port"))
+    @Option(
+        help: ArgumentHelp(
+            "The address to listen on, IPv6 in brackets; port 0 takes a free one.", valueName: "host:port"))
     var listen: String = "127.0.0.1:5000"
 
     @Option(help: ArgumentHelp("A PEM certificate: serve over TLS.", valueName: "path"))
@@ -73,14 +75,8 @@ struct RegistryServeCommand: ContextCommand {
     var handlesSignals: Bool { true }
 
     func run(in context: CommandContext) async throws {
-        guard let colon = listen.lastIndex(of: ":"), let port = Int(listen[listen.index(after: colon)...]),
-            (0...65535).contains(port)
-        else {
-            throw Failure(.usage, "--listen \(listen): HOST:PORT was expected")
-        }
         var configuration = RegistryServerConfiguration()
-        configuration.host = String(listen[..<colon])
-        configuration.port = port
+        (configuration.host, configuration.port) = try Self.place(listen)
         switch (tlsCert, tlsKey) {
         case (let certificate?, let key?):
             configuration.tls = .init(certificate: FilePath(certificate), key: FilePath(key))
@@ -108,6 +104,17 @@ struct RegistryServeCommand: ContextCommand {
         context.write("serving \(place) at \(registry.url)")
         await Interruption.wait()
         await registry.stop()
+    }
+
+    /// Reads `HOST:PORT`; brackets around an address of IPv6 are no part of it.
+    static func place(_ text: String) throws -> (host: String, port: Int) {
+        guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]),
+            (0...65535).contains(port)
+        else {
+            throw Failure(.usage, "--listen \(text): HOST:PORT was expected")
+        }
+        let host = text[..<colon]
+        return (String(host.hasPrefix("[") && host.hasSuffix("]") ? host.dropFirst().dropLast() : host), port)
     }
 
     private static func pair(_ text: String) throws -> (String, String) {

@@ -46,7 +46,10 @@ remove /etc/kubernetes /var/lib/kubelet /var/lib/etcd /var/lib/cni
 rm -rf /etc/systemd/system/kubelet.service.d /etc/systemd/system/kubelet.service /etc/sysctl.d/90-kubernetes.conf
 timeout 60 systemctl daemon-reload
 
-# What the bridge plug-in and kube-proxy left in the kernel.
+# What the bridge plug-in and kube-proxy left in the kernel. It takes the pods' ends away by itself, but some seconds later.
+for port in /sys/class/net/cni0/brif/*; do
+    [[ ! -e "$port" ]] || ip link delete "${port##*/}" 2>/dev/null || true
+done
 [[ ! -e /sys/class/net/cni0 ]] || ip link delete cni0
 for family in iptables ip6tables; do
     command -v "$family-save" >/dev/null || continue
