@@ -98,6 +98,8 @@ extension Kubeadm {
         do {
             try await phase(["control-plane", "all"], on: master, step: step)
             try await waitForStaticPods(on: master, former: former, hashesBefore: before, step: step)
+        } catch let error as RefusedArgument {
+            throw await takeBack(former, on: master, after: error.failure(on: master.host.name), of: error.component)
         } catch let error as Failure {
             throw await takeBack(former, on: master, after: error)
         }
@@ -122,7 +124,7 @@ extension Kubeadm {
     }
 
     /// The API server of the master itself, not that of another one.
-    private func ownServer(_ master: ClusterNode) -> String {
+    func ownServer(_ master: ClusterNode) -> String {
         let address = master.address.contains(":") ? "[\(master.address)]" : master.address
         return "--server=https://\(address):\(ClusterNames.apiServerPort)"
     }
@@ -154,6 +156,7 @@ extension Kubeadm {
         }
         let limit = Duration.seconds(240)
         let end = ContinuousClock.now + limit
+        var looks = 0
         while true {
             var reasons: [String] = []
             if let pods = try await mirrors(on: master) {
@@ -173,6 +176,12 @@ extension Kubeadm {
             }
             step.advance(Int64(max(wanted.count - reasons.count, 0)), of: Int64(wanted.count), unit: .items)
             if reasons.isEmpty { return }
+            looks += 1
+            if looks.isMultiple(of: 4) {
+                for (component, item) in zip(Self.components, wanted) {
+                    if let refused = try await refusedArgument(of: component, item.pod, on: master) { throw refused }
+                }
+            }
             guard ContinuousClock.now < end else {
                 throw Failure(
                     .timeout,
@@ -209,48 +218,6 @@ extension Kubeadm {
                 try await Task.sleep(for: .seconds(1))
             }
         }
-    }
-
-    /// Brings the former manifests back, and waits until the API server answers with them.
-    ///
-    /// - Returns: the failure to throw: the first one, with what the API server said last.
-    private func takeBack(_ former: FormerFiles, on master: ClusterNode, after failure: Failure) async -> Failure {
-        var failure = failure
-        do {
-            // The pods' own logs: nobody answers to kubectl logs where the API server is the one that fails.
-            let log = try await master.host.run(
-                .script(
-                    """
-                    newest=$(ls -t /var/log/pods/kube-system_kube-apiserver-*/kube-apiserver/*.log 2>/dev/null | head -n 1)
-                    [[ -z $newest ]] || tail -n 5 -- "$newest"
-                    """), limit: .seconds(20), output: { _ in })
-            let lines = log.outputText.split(separator: "\n").map { Self.withoutLogHead($0) }
-            try await former.bringBack(on: master.host)
-            let limit = Duration.seconds(180)
-            let end = ContinuousClock.now + limit
-            var isBack = false
-            while !isBack, ContinuousClock.now < end {
-                isBack = try await kubectl([ownServer(master), "get", "--raw=/readyz"], through: master).status == 0
-                if !isBack { try await Task.sleep(for: .seconds(1)) }
-            }
-            failure.what +=
-                isBack
-                ? "; the former configuration was brought back, and the API server answers"
-                : "; the former configuration was brought back, but the API server does not answer \(limit.inWords) later"
-            if !lines.isEmpty { failure.what += "; its log ended with:\n\(lines.joined(separator: "\n"))" }
-            if isBack { try await FormerFiles.forget(Self.controlPlanePurpose, on: master.host) }
-        } catch {
-            failure.causes.append(error)
-        }
-        failure.remedy = "correct the settings of the control plane in the Clusterfile, then run it again"
-        return failure
-    }
-
-    /// A line of a container's log without time and stream: `TIME stderr F TEXT`.
-    static func withoutLogHead(_ line: Substring) -> Substring {
-        let parts = line.split(separator: " ", maxSplits: 3, omittingEmptySubsequences: false)
-        guard parts.count == 4, parts[1] == "stderr" || parts[1] == "stdout" else { return line }
-        return parts[3]
     }
 
     // MARK: - Phases

@@ -90,10 +90,11 @@ public struct Checker: Sendable {
             note(false, "it has \(facts.memory >> 20) MiB of memory, \(memory >> 20) MiB are expected")
         }
         if abs(facts.clock - now) > 60 {
+            let seconds = Int(abs(facts.clock - now).rounded())
             note(
                 true,
-                "its clock is \(Int(abs(facts.clock - now))) s off this machine's, certificates would not be valid; set the "
-                    + "one that is wrong, by timedatectl set-ntp true for instance"
+                "its clock is \(seconds) s \(facts.clock > now ? "ahead of" : "behind") this machine's, certificates would "
+                    + "not be valid; set the one that is wrong, by timedatectl set-ntp true for instance"
             )
         }
         return findings

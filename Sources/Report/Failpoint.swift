@@ -1,7 +1,8 @@
 import Glibc
 
-/// Places at which a test has a process end, fail or wait, to see what comes of it. None is active unless the environment variable
-/// `SEALER_FAILPOINTS` says so: `NAME=ACTION[,NAME=ACTION…]`, ACTION being `kill`, `fail` or `stall`.
+/// Places at which a test has a process end, fail or wait, or tell a wrong number, to see what comes of it. None is active unless
+/// the environment variable `SEALER_FAILPOINTS` says so: `NAME=ACTION[,NAME=ACTION…]`, ACTION being `kill`, `fail`, `stall` or
+/// `shift:NUMBER`. `kill:FILE` and the like note in that file that the place was reached, a line each time.
 public enum Failpoint {
     /// What happens at a place.
     public enum Action: String, Sendable {
@@ -11,31 +12,62 @@ public enum Failpoint {
         case fail
         /// The work waits until it is cancelled.
         case stall
+        /// What is told there is off by a number (`shift(_:)`).
+        case shift
+    }
+
+    /// What was asked for at a place.
+    struct Order: Hashable, Sendable {
+        var action: Action
+        /// What stands behind the colon.
+        var argument: String?
     }
 
     /// The variable's name.
     public static let variable = "SEALER_FAILPOINTS"
 
-    private static let actions: [String: Action] = getenv(variable).map { parse(String(cString: $0)) } ?? [:]
+    private static let orders: [String: Order] = getenv(variable).map { parse(String(cString: $0)) } ?? [:]
 
     /// Reads the variable's text; what is no failpoint is passed over.
-    static func parse(_ text: String) -> [String: Action] {
-        text.split(separator: ",").reduce(into: [:]) { actions, part in
+    static func parse(_ text: String) -> [String: Order] {
+        text.split(separator: ",").reduce(into: [:]) { orders, part in
             // Names of steps may hold anything but these two characters.
-            guard let equals = part.lastIndex(of: "="),
-                let action = Action(rawValue: String(part[equals...].dropFirst()))
-            else { return }
-            actions[String(part[..<equals])] = action
+            guard let equals = part.lastIndex(of: "=") else { return }
+            let words = part[equals...].dropFirst().split(
+                separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+            guard let action = words.first.flatMap({ Action(rawValue: String($0)) }) else { return }
+            let argument = words.count > 1 ? String(words[1]) : nil
+            if action == .shift { guard argument.flatMap({ Int($0) }) != nil else { return } }
+            orders[String(part[..<equals])] = Order(action: action, argument: argument)
         }
     }
 
     /// Does what is asked for at a place; almost always nothing.
     public static func reach(_ name: @autoclosure () -> String) async throws {
-        guard !actions.isEmpty, let action = actions[name()] else { return }
-        switch action {
+        guard !orders.isEmpty else { return }
+        let name = name()
+        guard let order = orders[name], order.action != .shift else { return }
+        if let file = order.argument { try note(name, in: file) }
+        switch order.action {
         case .kill: kill(getpid(), SIGKILL)
-        case .fail: throw Failure(.software, "the failpoint \(name()) was reached")
+        case .fail: throw Failure(.software, "the failpoint \(name) was reached")
         case .stall: while true { try await Task.sleep(for: .seconds(3600)) }
+        case .shift: break
+        }
+    }
+
+    /// How far what is told at a place shall be off; almost always 0.
+    public static func shift(_ name: @autoclosure () -> String) -> Int {
+        guard !orders.isEmpty, let order = orders[name()], order.action == .shift else { return 0 }
+        return order.argument.flatMap { Int($0) } ?? 0
+    }
+
+    /// Adds a line to the file. In one call, and not by the pool for blocking work: nothing of the process may be in the way of it.
+    static func note(_ name: String, in file: String) throws {
+        let descriptor = open(file, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0o600)
+        let line = Array("\(name)\n".utf8)
+        guard descriptor >= 0, write(descriptor, line, line.count) == line.count, close(descriptor) == 0 else {
+            throw Failure(.system, "cannot note that the failpoint \(name) was reached", at: file)
         }
     }
 }

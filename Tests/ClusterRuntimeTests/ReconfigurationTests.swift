@@ -127,10 +127,13 @@ struct ReconfigurationTests {
 
     /// A master whose kubeadm writes a manifest with the flag, and whose API server shows it at the second look; with the flag
     /// `bad` it does not answer.
-    private func controlPlane(_ old: String, _ new: String) -> ScriptedNode {
+    ///
+    /// - Parameter logs: the number of restarts and the lines that a component's newest log has then, one after the other.
+    private func controlPlane(_ old: String, _ new: String, logs: [String: [String]] = [:]) -> ScriptedNode {
         let files =
             Kubeadm.controlPlaneFiles.map { ($0.string, StaticPodTests.manifest(old)) } + [(Self.socket, "/run/c.sock")]
         let looks = Mutex(0)
+        let left = Mutex(logs)
         return ScriptedNode("m", files: Dictionary(uniqueKeysWithValues: files)) { command, files in
             let words = command.words
             if words.contains("phase control-plane all") {
@@ -155,6 +158,14 @@ struct ReconfigurationTests {
                 }
                 return .succeeded("{\"items\":[\(items.joined(separator: ","))]}")
             }
+            if words.contains("/var/log/pods"), let component = command.environment["COMPONENT"] {
+                return .succeeded(
+                    left.withLock { logs in
+                        let log = logs[component]?.first ?? ""
+                        if let count = logs[component]?.count, count > 1 { logs[component]?.removeFirst() }
+                        return log
+                    })
+            }
             return .failed("what is \(words)?")
         }
     }
@@ -171,6 +182,98 @@ struct ReconfigurationTests {
         #expect(host.commands.filter { $0.words.contains("get pods") }.count == 4)
         #expect(host.files["/etc/sealer/control-plane-before.json"] == nil)
         #expect(host.files["/etc/kubernetes/sealer-kubeadm.yaml"] == nil)
+    }
+
+    private static let keptControlPlane = "/etc/sealer/control-plane-before.json"
+
+    private func reconfigureControlPlane(_ host: ScriptedNode) async throws -> Failure? {
+        let runtime = try kubeadm()
+        let master = try node(host, .master)
+        return await #expect(throws: Failure.self) {
+            try await SilentProgress().step("") {
+                try await runtime.reconfigureControlPlane(of: master, certificates: [], step: $0)
+            }
+        }
+    }
+
+    @Test(
+        "an API server that refuses its arguments is not waited for: its former manifests come back, and the failure says why"
+    )
+    func refusedArgument() async throws {
+        let complaint = "2026-01-01T00:00:00.1Z stderr F Error: invalid argument \"1\" for \"--bad\" flag: no number\n"
+        let host = controlPlane(
+            "v=1", "bad=1",
+            // The former pod's, what is there while it has not been started anew yet, and what may be over in a while.
+            logs: [
+                "kube-apiserver": [
+                    "3\n2026-01-01T00:00:00.1Z stderr F Error: unknown flag: --other\n", "0\n\(complaint)",
+                    "1\n2026-01-01T00:00:00.1Z stderr F Error: context deadline exceeded\n",
+                    "1\n2026-01-01T00:00:00.1Z stderr F I0101 starting\n\(complaint)",
+                ]
+            ])
+        let failure = try #require(try await reconfigureControlPlane(host))
+        #expect(failure.kind == .commandFailed)
+        #expect(failure.what.hasPrefix("kube-apiserver does not start with its new configuration: invalid argument"))
+        #expect(failure.what.contains("was brought back, and the API server answers"))
+        #expect(failure.what.contains("ended with:\nI0101 starting\nError: invalid argument"))
+        #expect(failure.remedy?.contains("in the Clusterfile") == true)
+        for file in Kubeadm.controlPlaneFiles { #expect(host.files[file.string] == StaticPodTests.manifest("v=1")) }
+        #expect(host.files[Self.keptControlPlane] == nil)
+    }
+
+    @Test(
+        "after an interruption the manifests that worked are those that are brought back, with the log of who refuses")
+    func refusedAfterInterruption() async throws {
+        let host = controlPlane(
+            "bad=0", "bad=1",
+            logs: [
+                "kube-apiserver": ["0\n2026-01-01T00:00:00.1Z stderr F I0101 fine\n"],
+                "kube-scheduler": ["2\n2026-01-01T00:00:00.1Z stderr F Error: unknown flag: --bad\n"],
+            ])
+        let former = FormerFiles(
+            files: Kubeadm.controlPlaneFiles.map {
+                .init(path: $0.string, content: Data(StaticPodTests.manifest("v=1").utf8), permissions: 0o600)
+            })
+        try await host.writeFile(
+            FormerFiles.place(Kubeadm.controlPlanePurpose), try JSONEncoder().encode(former), permissions: 0o600)
+        let failure = try #require(try await reconfigureControlPlane(host))
+        #expect(failure.what.hasPrefix("kube-scheduler does not start with its new configuration: unknown flag: --bad"))
+        #expect(failure.what.contains("the log of kube-scheduler ended with:\nError: unknown flag: --bad"))
+        for file in Kubeadm.controlPlaneFiles { #expect(host.files[file.string] == StaticPodTests.manifest("v=1")) }
+        #expect(host.files[Self.keptControlPlane] == nil)
+    }
+
+    @Test("what was waited for in vain is taken back too, and the failure has the last lines of the API server's log")
+    func takenBack() async throws {
+        let lines = (1...9).map { "2026-01-01T00:00:00.1Z stderr F line \($0)\n" }.joined()
+        let host = controlPlane("v=1", "bad=1", logs: ["kube-apiserver": ["1\n\(lines)"]])
+        let former = try await FormerFiles.keep(
+            Kubeadm.controlPlaneFiles, for: Kubeadm.controlPlanePurpose, on: host)
+        for file in Kubeadm.controlPlaneFiles {
+            try await host.writeFile(file, Data(StaticPodTests.manifest("bad=1").utf8), permissions: 0o600)
+        }
+        #expect(host.files[Self.keptControlPlane] != nil)
+        let failure = try await kubeadm().takeBack(
+            former, on: try node(host, .master), after: Failure(.timeout, "it did not come", at: "m"))
+        #expect(failure.kind == .timeout && failure.what.hasPrefix("it did not come; "))
+        #expect(failure.what.contains("and the API server answers"))
+        #expect(failure.what.contains("ended with:\nline 5\nline 6\nline 7\nline 8\nline 9"))
+        for file in Kubeadm.controlPlaneFiles { #expect(host.files[file.string] == StaticPodTests.manifest("v=1")) }
+        #expect(host.files[Self.keptControlPlane] == nil)
+    }
+
+    @Test(
+        "only what a component says of an argument that it has ends the wait",
+        arguments: [
+            ("Error: unknown flag: --bad", true), ("Error: unknown flag: --also", true),
+            ("Error: unknown flag: --ba", false), ("Error: unknown flag: --other", false),
+            ("Error: invalid argument \"1,2\" for \"--bad\" flag: no number", true),
+            ("Error: invalid argument \"3\" for \"--bad\" flag: no number", false),
+            ("Error: context deadline exceeded", false), ("Error: --bad", false), ("unknown flag: --bad", false),
+            ("", false),
+        ])
+    func complaint(line: String, isOne: Bool) {
+        #expect(Kubeadm.isComplaint(line, of: ["kube-apiserver", "--bad=1,2", "--also"]) == isOne)
     }
 
     @Test("the API server's certificate is replaced when its names are other ones, and only then")

@@ -17,7 +17,7 @@ private struct Scene {
     /// Runs sealer with a Clusterfile that names the machine, within a time that is long for everything here.
     func sealer(
         _ arguments: [String], user: String = UserHost.user, password: String = UserHost.password, key: String? = nil,
-        cluster: String? = nil, failpoints: String? = nil
+        cluster: String? = nil, failpoints: String? = nil, agents: String? = nil
     ) async throws -> Machine.Outcome {
         let file = folder.appending("Clusterfile")
         try Data(
@@ -37,7 +37,10 @@ private struct Scene {
         return try await machine.run(
             ["timeout", "400", machine.sealer] + arguments + ["--file", file.string],
             environment: environment.merging(
-                [Self.variable: password, "SEALER_FAILPOINTS": failpoints ?? ""]) { $1 })
+                [
+                    Self.variable: password, "SEALER_FAILPOINTS": failpoints ?? "",
+                    "SEALER_AGENT_FAILPOINTS": agents ?? "",
+                ]) { $1 })
     }
 
     /// The environment of commands that know the cluster by its name.
@@ -99,6 +102,7 @@ extension ClusterTests {
             try await checkLogin(scene, before: before)
             let fresh = try await scene.stepsToDo()
             #expect(fresh.contains("init") && fresh.contains("send-image"))
+            try await checkClock(scene, fresh: fresh)
             try await checkFitness(scene, fresh: fresh)
             let after = try await scene.host.traces()
             #expect(before.subtracting(after) == [])
@@ -152,6 +156,32 @@ extension ClusterTests {
             [address, "ops is not root there, and there is no sudo", "install sudo on the host"])
         try await host.check("mv /root/sudo /usr/bin/sudo")
         #expect(try await host.traces() == before)
+    }
+
+    /// A clock that is an hour ahead, or behind: the host's agent tells it so, since nobody can set the clock of a node container
+    /// without setting that of the machine.
+    private func checkClock(_ scene: Scene, fresh: [String]) async throws {
+        let before = try await scene.host.traces()
+        for (shift, words) in [(3600, "ahead of"), (-3600, "behind")] {
+            for verb in ["plan", "apply"] {
+                let refused = try await scene.sealer([verb], agents: "clock=shift:\(shift)")
+                expectMessage(
+                    refused, 65,
+                    [
+                        "\(scene.host.address): its clock is", "s \(words) this machine's",
+                        "certificates would not be valid",
+                        "timedatectl set-ntp true", "mend that, then run the command again",
+                    ])
+                // The way to the host and the look at it take some of the time.
+                let told = refused.error.firstRange(of: "its clock is ").map { refused.error[$0.upperBound...] }
+                let seconds = try #require(told.flatMap { Int($0.prefix { $0.isNumber }) }, "\(refused.error)")
+                #expect((3500...3700).contains(seconds), "\(refused.error)")
+            }
+        }
+        // The clock is right: nothing was changed meanwhile, and all is to be done as before.
+        #expect(try await scene.hasMark == false)
+        #expect(try await scene.host.traces() == before)
+        #expect(try await scene.stepsToDo() == fresh)
     }
 
     /// Disk, ports, clusters that are there: the host is looked at, and that is all.

@@ -46,7 +46,8 @@ struct CheckerTests {
         Lack("port 6443") { $0.listeningPorts = [6443] },
         Lack("port 5000") { $0.listeningPorts = [5000] },
         Lack("1024 MiB of disk") { $0.freeDisk = 1 << 30 },
-        Lack("clock") { $0.clock = 5000 },
+        Lack("clock is 4000 s ahead of this machine's") { $0.clock = 5000 },
+        Lack("clock is 61 s behind this machine's") { $0.clock = 939.1 },
         Lack("processor", isFatal: false) { $0.processors = 1 },
         Lack("memory", isFatal: false) { $0.memory = 1 << 30 },
     ]

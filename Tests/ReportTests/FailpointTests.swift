@@ -1,3 +1,6 @@
+import FoundationEssentials
+import SystemPackage
+import TestSupport
 import Testing
 
 @testable import Report
@@ -6,16 +9,29 @@ import Testing
 struct FailpointTests {
     @Test("are read from the variable's text; what is none is passed over")
     func parse() {
-        let text = "end init=kill,begin join/10.0.0.4=fail,plan a=b=stall,x=burn,=,y,mark h=kill"
+        let text =
+            "end init=kill,begin join/10.0.0.4=fail:/run/a:b,plan a=b=stall,clock=shift:-3600,x=burn,=,y,a=shift:b,c=shift"
         #expect(
             Failpoint.parse(text) == [
-                "end init": .kill, "begin join/10.0.0.4": .fail, "plan a=b": .stall, "mark h": .kill,
+                "end init": .init(action: .kill), "begin join/10.0.0.4": .init(action: .fail, argument: "/run/a:b"),
+                "plan a=b": .init(action: .stall), "clock": .init(action: .shift, argument: "-3600"),
             ])
         #expect(Failpoint.parse("") == [:])
+    }
+
+    @Test("note in a file that they were reached, and fail where they cannot")
+    func note() throws {
+        let scratch = try Scratch()
+        let file = scratch.path.appending("reached")
+        try Failpoint.note("take run", in: file.string)
+        try Failpoint.note("answer run", in: file.string)
+        #expect(try Data(contentsOf: URL(filePath: file.string)) == Data("take run\nanswer run\n".utf8))
+        #expect(throws: Failure.self) { try Failpoint.note("take run", in: scratch.path.string) }
     }
 
     @Test("are off when nobody asks for one")
     func off() async throws {
         try await Failpoint.reach("end init")
+        #expect(Failpoint.shift("clock") == 0)
     }
 }
