@@ -24,8 +24,9 @@ public struct BalancerService: Sendable {
     /// - Parameters:
     ///   - executable: the sealer binary on the node.
     ///   - masters: the masters' addresses.
+    ///   - registries: the addresses of those masters that run the registry; nil when all do.
     /// - Throws: `Failure` of kind `invalidInput` when one of them is no address.
-    public func aspect(executable: String, masters: [String]) throws -> NodeAspect {
+    public func aspect(executable: String, masters: [String], registries: [String]? = nil) throws -> NodeAspect {
         func endpoint(_ address: String, _ port: UInt16) throws -> BalancerEndpoint {
             guard let parsed = IPAddress(address), let endpoint = BalancerEndpoint("\(parsed.urlHost):\(port)") else {
                 throw Failure(.invalidInput, "\"\(address)\" is no address of a master")
@@ -41,7 +42,7 @@ public struct BalancerService: Sendable {
                     check: .init(path: "/readyz", authority: Kubeadm.authorityFile.string)),
                 .init(
                     name: "registry", listen: try endpoint("127.0.0.1", registry.port),
-                    backends: try masters.map { try endpoint($0, registry.port) }),
+                    backends: try (registries ?? masters).map { try endpoint($0, registry.port) }),
             ],
             status: Self.statusFile.string)
         let unit = BalancerUnit(executable: executable, configuration: Self.configurationFile.string)
