@@ -7,7 +7,7 @@ import Report
 /// What a Clusterfile may say and sealer cannot do yet is refused before anything is touched: nothing is passed over silently.
 enum ClusterSupport {
     /// Looks at what is wanted.
-    static func check(_ cluster: Cluster, image: ClusterImage, progress: any ProgressSink) throws {
+    static func check(_ cluster: Cluster, image: ClusterImage) throws {
         var problems: [String] = []
         if let runtime = cluster.containerRuntime, runtime != "containerd" {
             problems.append("the container runtime \(runtime) is not installed yet, containerd was expected")
@@ -19,9 +19,6 @@ enum ClusterSupport {
         }
         guard problems.isEmpty else {
             throw Failure(.invalidInput, problems.joined(separator: "; "), at: cluster.name)
-        }
-        if !cluster.registry.onEveryMaster {
-            progress.send(.warning("the registry runs on every master, although the Clusterfile says ha: false"))
         }
     }
 

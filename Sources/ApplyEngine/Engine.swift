@@ -259,7 +259,7 @@ public struct Engine: Sendable {
         _ cluster: Cluster, keep: Bool, _ body: (ClusterWork, Places) async throws -> Result
     ) async throws -> Result {
         let image = try await store.clusterImage(cluster.image)
-        try ClusterSupport.check(cluster, image: image, progress: progress)
+        try ClusterSupport.check(cluster, image: image)
         var settings = try settings(of: cluster, image: image)
         let inputs = try await RootfsInputs.read(
             cluster, image, rootfs: settings.rootfs, from: RootfsFileCache(state: state, store: store))
@@ -274,7 +274,8 @@ public struct Engine: Sendable {
         let work = ClusterWork(
             source: BlueprintSource(
                 cluster: cluster, image: image, settings: settings, identity: identity,
-                configuration: inputs.configuration, plugins: try PluginRules(cluster.plugins)),
+                configuration: inputs.configuration, plugins: try PluginRules(cluster.plugins),
+                registryHost: cluster.registry.onEveryMaster ? nil : wanted.first { $0.member.isMaster }?.name),
             infra: infra,
             pool: pool, runtime: try makeRuntime(settings),
             distribution: ImageDistribution(image, named: cluster.image, from: store), folder: folder,

@@ -11,17 +11,19 @@ import Report
 struct HostCheck {
     let image: ClusterImage
     let settings: ClusterSettings
+    /// The only host that runs the registry; nil when every master does.
+    let registryHost: String?
     let progress: any ProgressSink
 
     /// Shows warnings, and throws what is fatal, all of it at once.
     func check(_ hosts: [HostObservation]) throws {
-        let firstMaster = hosts.first { $0.member.isMaster }?.host
         let subjects = hosts.filter { $0.mark == nil }.map { host in
             var facts = host.facts
             facts.hostname = host.nodeName
             return Checker.Subject(
                 host: host.host, facts: facts, isMaster: host.member.isMaster,
-                registryPort: host.member.isMaster || host.host == firstMaster ? settings.registry.port : nil)
+                registryPort: host.member.isMaster && registryHost.map { $0 == host.host } != false
+                    ? settings.registry.port : nil)
         }
         // A layer is about three times its size when it is unpacked, and lies on the node packed too.
         let needed = image.manifest.layers.reduce(0) { $0 + $1.size } * 4 + 1 << 30

@@ -27,9 +27,12 @@ public struct BalancerService: Sendable {
     /// - Parameters:
     ///   - executable: the sealer binary on the node.
     ///   - masters: the masters' addresses.
+    ///   - registries: the addresses of those masters that run the registry; nil when all do.
     ///   - node: the worker's address, whose family is that of the loopback address that the balancer listens at.
     /// - Throws: `Failure` of kind `invalidInput` when one of them is no address.
-    public func aspect(executable: String, masters: [String], node: String) throws -> NodeAspect {
+    public func aspect(executable: String, masters: [String], registries: [String]? = nil, node: String) throws
+        -> NodeAspect
+    {
         func endpoint(_ address: String, _ port: UInt16) throws -> BalancerEndpoint {
             guard let parsed = IPAddress(address), let endpoint = BalancerEndpoint("\(parsed.urlHost):\(port)") else {
                 throw Failure(.invalidInput, "\"\(address)\" is no address of a master")
@@ -46,7 +49,7 @@ public struct BalancerService: Sendable {
                     check: .init(path: "/readyz", authority: Kubeadm.authorityFile.string)),
                 .init(
                     name: "registry", listen: try endpoint(loopback, registry.port),
-                    backends: try masters.map { try endpoint($0, registry.port) }),
+                    backends: try (registries ?? masters).map { try endpoint($0, registry.port) }),
             ],
             status: Self.statusFile.string)
         let unit = BalancerUnit(executable: executable, configuration: Self.configurationFile.string)

@@ -1,3 +1,4 @@
+import Clusterfile
 import FoundationEssentials
 import Report
 
@@ -18,7 +19,7 @@ struct EtcdMember: Hashable {
 
     /// Where the etcd of the host with an address is reached by the other members, as kubeadm names it.
     static func peerAddress(_ address: String) -> String {
-        "https://\(address.urlHost):2380"
+        "https://\(IPAddress(address)?.urlHost ?? address):2380"
     }
 
     /// Reads the list.

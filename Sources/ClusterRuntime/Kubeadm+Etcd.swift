@@ -153,8 +153,7 @@ extension Kubeadm {
         try EtcdMember.list(fromJSON: try await etcd(["member", "list", "--write-out=json"], master).output)
     }
 
-    private func etcd(_ arguments: [String], _ master: ClusterNode, mayFail: Bool = false) async throws -> CommandResult
-    {
+    func etcd(_ arguments: [String], _ master: ClusterNode, mayFail: Bool = false) async throws -> CommandResult {
         let pki = "/etc/kubernetes/pki/etcd"
         let client = [
             "--namespace=kube-system", "exec", "etcd-\(master.name)", "--", "etcdctl",

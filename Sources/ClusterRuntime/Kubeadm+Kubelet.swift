@@ -41,6 +41,14 @@ extension Kubeadm {
         try await FormerFiles.forget(Self.kubeletPurpose, on: node.host)
     }
 
+    /// Starts kubelet anew and waits until it is well and the node `Ready`. A node that lacks only its pod network is as good:
+    /// what brings that may be still to come.
+    public func restartKubelet(of node: ClusterNode, through master: ClusterNode, step: Step) async throws {
+        let start = try await restartKubelet(on: node)
+        try await waitForKubelet(on: node, since: start)
+        try await waitForReady(node, since: start, through: master, orLacksNetwork: true, step: step)
+    }
+
     /// A failure after which nothing is taken back.
     private struct Unmended: Error {
         var failure: Failure
@@ -175,26 +183,30 @@ extension Kubeadm {
     private struct Readiness {
         var isReady: Bool
         var reported: String
+        /// Whether all it lacks is the pod network (kubelet's words for the runtime's `NetworkReady` condition).
+        var lacksNetwork: Bool
     }
 
     /// What the node said last of itself; nil when nobody knows.
     private func readiness(of node: ClusterNode, through master: ClusterNode) async throws -> Readiness? {
-        let template = #"{range .status.conditions[?(@.type=="Ready")]}{.status} {.lastHeartbeatTime}{end}"#
+        let template = #"{range .status.conditions[?(@.type=="Ready")]}{.status} {.lastHeartbeatTime} {.message}{end}"#
         let result = try await kubectl(["get", "node", node.name, "--output=jsonpath=\(template)"], through: master)
         let words = result.outputText.split(separator: " ")
-        guard result.status == 0, words.count == 2 else { return nil }
-        return Readiness(isReady: words[0] == "True", reported: String(words[1]))
+        guard result.status == 0, words.count >= 2 else { return nil }
+        return Readiness(
+            isReady: words[0] == "True", reported: String(words[1]),
+            lacksNetwork: words.dropFirst(2).contains { $0.contains("NetworkPluginNotReady") })
     }
 
     private func waitForReady(
-        _ node: ClusterNode, since start: Start, through master: ClusterNode, step: Step
+        _ node: ClusterNode, since start: Start, through master: ClusterNode, orLacksNetwork: Bool = false, step: Step
     ) async throws {
         let limit = Duration.seconds(180)
         let end = ContinuousClock.now + limit
         while true {
             // kubelet reports as soon as it has started, by the same clock; both are written alike, so that they sort.
             let state = try await readiness(of: node, through: master)
-            if let state, state.isReady, state.reported >= start.text { return }
+            if let state, state.isReady || orLacksNetwork && state.lacksNetwork, state.reported >= start.text { return }
             guard ContinuousClock.now < end else {
                 let what =
                     state.map { $0.reported < start.text ? "it has not reported since" : "it is not Ready" }

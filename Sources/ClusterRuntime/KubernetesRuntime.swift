@@ -67,6 +67,12 @@ public protocol KubernetesRuntime: Sendable {
     /// it does not, what it had before is brought back.
     func reconfigureKubelet(of node: ClusterNode, through master: ClusterNode, step: Step) async throws
 
+    /// Starts a member's kubelet anew after its programs or units may have changed, and waits until it is well and the node
+    /// `Ready`. Of a node that has no pod network only the first is wanted.
+    ///
+    /// - Throws: `Failure` with what kubelet's log says.
+    func restartKubelet(of node: ClusterNode, through master: ClusterNode, step: Step) async throws
+
     /// The administrator's kubeconfig, with the master's address as the server's.
     func kubeconfig(of master: ClusterNode) async throws -> Data
 

@@ -1,13 +1,18 @@
 import Clusterfile
 import FoundationEssentials
+import Remote
+import Report
 import SystemPackage
 
-/// The embedded registry: `sealer registry serve` as a systemd service on the first master, over TLS, straight from the
-/// node's store.
+/// The embedded registry: `sealer registry serve` as a systemd service on masters, over TLS, straight from the node's store.
 public struct RegistryService: Sendable {
     static let folder: FilePath = "/etc/sealer/registry"
     /// The service.
     public static let unit = "sealer-registry.service"
+
+    private static let unitFile = FilePath("/etc/systemd/system").appending(unit)
+    /// What a host without the registry must not have.
+    public static let files = [folder.appending("tls.crt"), folder.appending("tls.key"), unitFile]
 
     private let address: RegistryAddress
 
@@ -46,8 +51,45 @@ public struct RegistryService: Sendable {
             files: [
                 ManagedFile(Self.folder.appending("tls.crt"), Data(certificate.utf8)),
                 ManagedFile(Self.folder.appending("tls.key"), Data(key.utf8), permissions: 0o600),
-                ManagedFile(FilePath("/etc/systemd/system").appending(Self.unit), Data(unit.utf8)),
+                ManagedFile(Self.unitFile, Data(unit.utf8)),
             ],
             service: Self.unit, port: address.port)
+    }
+
+    /// What of the registry is on a host that shall not have it, for people; empty when nothing is.
+    ///
+    /// - Parameter files: what an inspection of `files` found.
+    public static func remains(
+        files found: [String: FileState], services: [String: ServiceState]
+    ) -> [String] {
+        var remains = files.filter { found[$0.string] != nil }.map { "\($0) is there" }
+        if let state = services[unit] {
+            if state.isActive { remains.append("\(unit) runs") }
+            if state.isEnabled { remains.append("\(unit) starts at boot") }
+        }
+        return remains
+    }
+
+    /// Ends the registry on a host that shall not have it any more, takes its files away and looks whether they are gone. The
+    /// store that it served stays.
+    ///
+    /// - Throws: `Failure` of kind `integrity` when something is left.
+    public static func withdraw(from host: any Host) async throws {
+        try await host.check(
+            .script(
+                """
+                if [[ -e \(unitFile) ]]; then
+                    systemctl disable --quiet --now \(unit)
+                else
+                    systemctl stop \(unit) 2>/dev/null || true
+                fi
+                rm -rf \(folder) \(unitFile)
+                systemctl daemon-reload
+                """),
+            purpose: "stopping \(unit)", limit: .seconds(60))
+        let left = remains(files: try await host.inspect(files), services: try await host.services([unit]))
+        guard left.isEmpty else {
+            throw Failure(.integrity, "the registry was stopped, but \(left.joined(separator: "; "))", at: host.name)
+        }
     }
 }

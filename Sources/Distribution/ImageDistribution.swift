@@ -69,20 +69,36 @@ public struct ImageDistribution: Sendable {
         }
     }
 
-    /// Has a host fetch the rootfs from the first master's registry.
-    public func fetchRootfs(on host: any Host, registry: String, authority: String, step: Step) async throws {
-        try await fetch(rootfsBlobs, on: host, registry: registry, authority: authority, step: step)
+    /// A registry that serves the image.
+    public struct Source: Sendable, Hashable {
+        /// Where it is: `https://sea.hub:5000`.
+        public var url: String
+        /// The address under which its name is to be found; nil for what the host itself makes of the name.
+        public var address: String?
+        /// The certificate that the registry's must go back to, PEM.
+        public var authority: String
+
+        /// Names one.
+        public init(url: String, address: String? = nil, authority: String) {
+            self.url = url
+            self.address = address
+            self.authority = authority
+        }
     }
 
-    private func fetch(_ blobs: [Descriptor], on host: any Host, registry: String, authority: String, step: Step)
-        async throws
-    {
+    /// Has a host fetch the rootfs from a master's registry.
+    public func fetchRootfs(on host: any Host, from source: Source, step: Step) async throws {
+        try await fetch(rootfsBlobs, on: host, from: source, step: step)
+    }
+
+    private func fetch(_ blobs: [Descriptor], on host: any Host, from source: Source, step: Step) async throws {
         let missing = try await host.missing(blobs)
         guard !missing.isEmpty else { return }
         let total = missing.reduce(0) { $0 + $1.size }
         let request = FetchRequest(
-            registry: registry,
-            authority: authority,
+            registry: source.url,
+            authority: source.authority,
+            address: source.address,
             repository: reference.repository,
             blobs: missing
         )
@@ -103,9 +119,9 @@ public struct ImageDistribution: Sendable {
     }
 
     /// Has a host fetch the whole image from another master's registry, and gives it its name.
-    public func fetchAll(on host: any Host, registry: String, authority: String, step: Step) async throws {
+    public func fetchAll(on host: any Host, from source: Source, step: Step) async throws {
         let blobs = try await store.closure(of: image.descriptor)
-        try await fetch(blobs, on: host, registry: registry, authority: authority, step: step)
+        try await fetch(blobs, on: host, from: source, step: step)
         try await host.name(image.descriptor, as: reference)
     }
 

@@ -77,7 +77,14 @@ public struct RegistryFetcher: BlobFetcher {
     /// Fetches what is missing.
     public func fetch(_ request: FetchRequest, advanced: @escaping @Sendable (Int64) -> Void) async throws {
         try await local.keep()
-        let client = RegistryClient(configuration: RegistryConfiguration())
+        var configuration = RegistryConfiguration()
+        if let address = request.address {
+            guard let host = URL(string: request.registry)?.host(percentEncoded: false) else {
+                throw Failure(.invalidInput, "the registry's address is none: \(request.registry)")
+            }
+            configuration.addresses = [host: address]
+        }
+        let client = RegistryClient(configuration: configuration)
         do {
             try await client.fetch(
                 blobs: request.blobs,

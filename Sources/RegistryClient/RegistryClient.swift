@@ -47,7 +47,7 @@ public final class RegistryClient: Sendable {
         self.progress = progress
         transport = Transport(
             limits: configuration.limits, trustFile: configuration.trustFile, certificates: configuration.certificates,
-            proxies: configuration.proxies)
+            proxies: configuration.proxies, addresses: configuration.addresses)
         authenticator = Authenticator(configuration: configuration, transport: transport, progress: progress)
     }
 

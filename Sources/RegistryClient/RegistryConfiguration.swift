@@ -16,6 +16,8 @@ public struct RegistryConfiguration: Sendable {
     public var credentialHelpers = ["containers-auth.json"]
     /// Certificates (PEM) by `HOST:PORT`; for such a host they alone are trusted.
     public var authorities: [String: String] = [:]
+    /// Addresses of hosts, by name, that are known without asking anybody; their certificates must still say the name.
+    public var addresses: [String: String] = [:]
     /// Hosts (`HOST[:PORT]`) where http, and https without verification, are accepted.
     public var insecureHosts: Set<String> = []
     /// The certificates that `certs.d` has for hosts, by `HOST[:PORT]`.

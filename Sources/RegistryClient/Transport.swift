@@ -51,7 +51,8 @@ final class Transport: Sendable {
     private let tls = Mutex<[Peer: TLSConfiguration]>([:])
 
     init(
-        limits: RegistryLimits, trustFile: FilePath?, certificates: [String: HostCertificates], proxies: ProxyRules
+        limits: RegistryLimits, trustFile: FilePath?, certificates: [String: HostCertificates], proxies: ProxyRules,
+        addresses: [String: String] = [:]
     ) {
         self.limits = limits
         self.proxies = proxies
@@ -59,6 +60,7 @@ final class Transport: Sendable {
         self.certificates = certificates
         var configuration = HTTPClient.Configuration()
         configuration.redirectConfiguration = .disallow
+        configuration.dnsOverride = addresses
         configuration.timeout = .init(connect: .init(limits.connect))
         // One connection a download carries more than streams that share the windows of one.
         configuration.httpVersion = .http1Only

@@ -238,15 +238,20 @@ public struct FetchRequest: Sendable, Codable, Hashable {
     public var registry: String
     /// The certificate that the registry's certificate must go back to, PEM; nil for the host's own trust store.
     public var authority: String?
+    /// The address under which the registry's name is to be found; nil for what the host itself makes of the name.
+    public var address: String?
     /// The repository to ask for the blobs.
     public var repository: String
     /// What to fetch; manifests are told from blobs by their media type.
     public var blobs: [Descriptor]
 
     /// Makes a request.
-    public init(registry: String, authority: String?, repository: String, blobs: [Descriptor]) {
+    public init(
+        registry: String, authority: String?, address: String? = nil, repository: String, blobs: [Descriptor]
+    ) {
         self.registry = registry
         self.authority = authority
+        self.address = address
         self.repository = repository
         self.blobs = blobs
     }

@@ -78,7 +78,9 @@ struct ConfigurationDifferenceTests {
             provider: .baremetal, address: IPAddress("10.0.0.2"), index: 0, roles: [HostGroup.master])
         let node = NodeBlueprint(
             host: "m", name: "m", address: "10.0.0.2", isMaster: true, runtime: ContentDigest.sample, aspects: aspects,
-            labels: [:], taints: [], environment: [:], names: [], aliases: [], serviceNames: [], member: member)
+            labels: [:], taints: [], environment: [:], names: [], aliases: [],
+            places: .init(apiServer: "10.0.0.2", registry: "10.0.0.2", registryName: "sea.hub"), servesImages: true,
+            member: member)
         let settings = ClusterSettings(
             name: "demo", version: KubernetesVersion(1, 26), etcdTag: nil, hasCoreDNS: true, podNetworking: .bridge,
             rootfs: root)

@@ -61,6 +61,8 @@ struct SimulatedEngineTests {
         var maxPods: Int?
         /// What kube-proxy is told, in seconds; nil for nothing.
         var syncPeriod: Int?
+        /// Whether every master runs the registry.
+        var ha = true
         var hasPlugins: Bool
 
         var text: String {
@@ -73,6 +75,7 @@ struct SimulatedEngineTests {
                 metadata: {name: fleet}
                 spec:
                   image: \(SimulatedEngineTests.image)
+                  registry: {localRegistry: {ha: \(ha)}}
                   hostAliases: [{ip: 10.9.9.9, hostnames: [\(alias)]}]
                   hosts:
                     - {ips: [\(masters.joined(separator: ", "))], roles: [master]}
@@ -180,6 +183,19 @@ struct SimulatedEngineTests {
             for address in draft.masters + draft.workers {
                 #expect(files[address] == kubelet, "seed \(seed): kubelet of \(address) has another configuration")
             }
+            for address in draft.masters {
+                let serves = draft.ha || address == draft.masters[0]
+                let machine = try #require(world.with { $0.machines[address] })
+                #expect(machine.services[RegistryService.unit]?.isActive ?? false == serves, "seed \(seed): \(address)")
+                #expect(machine.hasImage == serves, "seed \(seed): the image of \(address)")
+                let names = String(decoding: machine.files["/etc/hosts"]?.bytes ?? Data(), as: UTF8.self)
+                #expect(
+                    names.contains(
+                        serves
+                            ? "\(address)\tapiserver.cluster.local sea.hub\n"
+                            : "\(address)\tapiserver.cluster.local\n\(draft.masters[0])\tsea.hub\n"),
+                    "seed \(seed): \(address) knows \(names)")
+            }
             for (address, machine) in world.with({ $0.machines })
             where !(draft.masters + draft.workers).contains(address) {
                 #expect(
@@ -216,7 +232,7 @@ struct SimulatedEngineTests {
             var draft = Draft(
                 masters: (2..<(2 + ([1, 1, 3].randomElement(using: &dice) ?? 1))).map { "10.0.0.\($0)" },
                 workers: (0..<Int.random(in: 0...4, using: &dice)).map { "10.0.1.\($0 + 1)" },
-                hasPlugins: Bool.random(using: &dice))
+                ha: Bool.random(using: &dice), hasPlugins: Bool.random(using: &dice))
             for address in draft.masters + draft.workers { world.add(address) }
             let before = world.with { $0.machines }
             let engine = engine(world, store, scratch.path.appending("state-\(seed)"))
@@ -266,11 +282,20 @@ struct SimulatedEngineTests {
 extension SimulatedEngineTests.Draft {
     /// Something happens to the cluster, or its user changes the Clusterfile.
     mutating func change(_ world: SimulatedWorld, number: Int, _ dice: inout SeededGenerator) {
-        switch Int.random(in: 0..<15, using: &dice) {
-        case 13, 14:
+        switch Int.random(in: 0..<19, using: &dice) {
+        case 17, 18:
             // A host dies, and another one is put in its place, with its address and a name of its own.
             guard let address = masters.count > 2 ? masters.randomElement(using: &dice) : workers.last else { return }
             world.add(address, hostname: "heir-\(number)")
+        case 13, 14: ha.toggle()
+        case 15:
+            // The master with the registry goes; plugins name it, and a member keeps its name.
+            if masters.count > 2, !hasPlugins { masters.removeFirst() }
+        case 16:
+            guard !hasPlugins else { return }
+            let address = "10.0.4.\(number + 1)"
+            world.add(address)
+            masters.insert(address, at: 0)
         case 11, 12: syncPeriod = Bool.random(using: &dice) ? 10 + number : nil
         case 9, 10: maxPods = Bool.random(using: &dice) ? 50 + number : nil
         case 8: size = Bool.random(using: &dice) ? number : nil

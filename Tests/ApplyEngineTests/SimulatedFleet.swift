@@ -18,6 +18,8 @@ final class SimulatedFleet: StepPerformer {
         var isThere = true
         var names = false
         var pointsAtItself = false
+        /// Where it looks for images: a master, or `*` for what all masters serve, its own registry on a master.
+        var registryWay: String?
         var aspects: Set<NodeAspect.Name> = []
         var hasRootfsBytes = false
         var hasImage = false
@@ -59,8 +61,14 @@ final class SimulatedFleet: StepPerformer {
         var recorded: Inputs?
         var podParts: Set<String> = []
         var drained: Set<String> = []
+        /// Whether only the first master has the registry.
+        var isSingle = false
+        var registryHost: String? { isSingle ? wanted.first { hosts[$0]?.isMaster == true } : nil }
         var violations: [String] = []
         var laneUse = 0
+        /// The members whose install scripts run, and those whose ran in this plan.
+        var installing: Set<String> = []
+        var installed: Set<String> = []
         var effects: [String] = []
         var launches: [Int] = []
         var plugins: [Plugin] = []
@@ -116,7 +124,7 @@ final class SimulatedFleet: StepPerformer {
                 hosts: world.wanted.compactMap { name in
                     world.hosts[name].map { Self.difference(name, $0, world, isFirst: name == first) }
                 },
-                first: first, isInitialised: through != nil,
+                first: first, registryHost: world.registryHost, isInitialised: through != nil,
                 launch: world.launched == world.inputs ? nil : "another image",
                 record: world.recorded == world.inputs ? nil : "another image",
                 leaving: world.nodes.subtracting(world.wanted).sorted().map { node in
@@ -155,11 +163,20 @@ final class SimulatedFleet: StepPerformer {
         var difference = NodeDifference(host: name, isMaster: host.isMaster, membership: membership)
         let lacking = "it lacks it"
         let isGuest = host.isMaster && !isFirst && membership != .complete
-        if !host.names || host.pointsAtItself == isGuest { difference.names = lacking }
+        let way = world.registryHost ?? "*"
+        let serves = host.isMaster && (world.registryHost ?? name) == name
+        if !host.names || host.pointsAtItself == isGuest || host.isMaster && host.registryWay != way {
+            difference.names = lacking
+        }
         var aspects: Set<NodeAspect.Name> = [.registryAccess, .podNetwork]
-        aspects.insert(host.isMaster ? .registry : .balancer)
+        if serves { aspects.insert(.registry) }
+        if !host.isMaster { aspects.insert(.balancer) }
         if host.isMaster { aspects.insert(.authorities) }
         for aspect in aspects.subtracting(host.aspects) { difference.aspects[aspect] = lacking }
+        if !host.isMaster, host.registryWay != way { difference.aspects[.balancer] = lacking }
+        if host.isMaster, !serves, host.aspects.contains(.registry) || host.hasImage {
+            difference.registryEnd = "it has it"
+        }
         if world.configs.contains(where: { host.configured[$0.key] != $0.value }) {
             difference.aspects[.configuration] = lacking
         }
@@ -168,7 +185,7 @@ final class SimulatedFleet: StepPerformer {
             if !world.configs.isEmpty { difference.aspects[.configuration] = lacking }
             if !host.hasRootfsBytes { difference.rootfsBytes = lacking }
         }
-        if host.isMaster, !host.hasImage { difference.imageBytes = lacking }
+        if serves, !host.hasImage { difference.imageBytes = lacking }
         if host.runtime != world.inputs { difference.runtime = lacking }
         if membership == .begun {
             difference.runtime = difference.runtime ?? lacking
@@ -199,12 +216,39 @@ final class SimulatedFleet: StepPerformer {
                 if world.laneUse > 1 { world.violations.append("two steps touch etcd at once: \(step.id)") }
             }
         }
+        if step.action == .installRuntime { state.withLock { Self.beginInstallation(step, &$0) } }
         await Task.yield()
         state.withLock { world in
             if touchesEtcd { world.laneUse -= 1 }
+            if let host = step.host, world.installing.remove(host) != nil, fault == nil { world.installed.insert(host) }
             Self.act(step, &world, isHalf: fault == .halfway)
         }
         if fault != nil { throw Failure(.timeout, "lost within or after the step", at: step.host) }
+    }
+
+    /// Members have their container runtime started anew one at a time, workers several at once when one of them went well.
+    private static func beginInstallation(_ step: PlanStep, _ world: inout World) {
+        guard let name = step.host, let host = world.hosts[name], host.membership == .complete,
+            world.nodes.contains(name)
+        else { return }
+        let isLikeFirst = host.isMaster || !world.installed.contains { world.hosts[$0]?.isMaster == false }
+        if isLikeFirst ? !world.installing.isEmpty : world.installing.count >= Planner.runtimeWidth {
+            world.violations.append("\(step.id) began although \(world.installing.sorted()) were at it")
+        }
+        world.installing.insert(name)
+    }
+
+    /// A member must not be led where nothing is.
+    private static func lead(_ name: String, _ host: inout Host, _ world: World, _ need: (Bool, String) -> Void) {
+        let way = world.registryHost ?? "*"
+        if host.membership == .complete, host.registryWay != way {
+            let server = world.registryHost ?? (host.isMaster ? name : "")
+            let place = server == name ? host : world.hosts[server]
+            need(
+                server.isEmpty || place?.hasImage == true && place?.aspects.contains(.registry) == true,
+                "there are no images at \(server)")
+        }
+        host.registryWay = way
     }
 
     private static func act(_ step: PlanStep, _ world: inout World, isHalf: Bool) {
@@ -216,13 +260,20 @@ final class SimulatedFleet: StepPerformer {
             return actOnCluster(step, &world, isHalf: isHalf)
         }
         need(host.isThere, "the host is not there")
-        let servesAny = world.hosts.values.contains { $0.isMaster && $0.aspects.contains(.registry) && $0.hasImage }
+        let servers = world.hosts.filter {
+            $0.value.isMaster && $0.value.aspects.contains(.registry) && $0.value.hasImage
+        }
+        let ledTo = host.isMaster ? world.registryHost ?? "*" : host.registryWay ?? ""
+        let servesAny = ledTo == "*" ? !servers.isEmpty : servers[ledTo] != nil
         switch step.action {
         case .sendRootfs: host.hasRootfsBytes = !isHalf
         case .sendImage: if !isHalf { (host.hasImage, host.hasRootfsBytes) = (true, true) }
         case .fetchRootfs, .fetchImage:
             need(servesAny, "no registry serves the image")
-            need(host.names && host.aspects.contains(.registryAccess), "it does not know the registry")
+            // A master that is a member is told the address, and needs no name.
+            need(
+                host.names || host.isMaster && host.membership == .complete, "it does not know the registry")
+            need(host.aspects.contains(.registryAccess), "it does not know the registry's authority")
             need(host.isMaster || host.aspects.contains(.balancer), "its way to the masters does not run")
             if !isHalf {
                 host.hasRootfsBytes = true
@@ -241,9 +292,19 @@ final class SimulatedFleet: StepPerformer {
                 if isHalf { break }
             }
         case .writeNames(let through):
+            if host.isMaster { lead(name, &host, world, need) }
             if !isHalf { (host.names, host.pointsAtItself) = (true, through == nil) }
+        case .endRegistry:
+            let led = world.hosts.filter { other, state in
+                let isLed = state.registryWay == name || state.registryWay == "*" && (other == name || !state.isMaster)
+                return world.wanted.contains(other) && isLed
+            }
+            need(led.isEmpty, "\(led.keys.sorted()) are led to it")
+            host.aspects.remove(.registry)
+            if !isHalf { host.hasImage = false }
         case .configure(let aspect):
             need(aspect != .registry || host.hasRootfsBytes, "its store is empty")
+            if aspect == .balancer { lead(name, &host, world, need) }
             if !isHalf { host.aspects.insert(aspect) }
         case .installRuntime:
             need(host.rootfs == world.image, "the rootfs is not there")
@@ -302,6 +363,8 @@ final class SimulatedFleet: StepPerformer {
             if !isHalf { host.isLabelled = true }
         case .reset:
             need(!world.nodes.contains(name), "it is a member still")
+            let led = world.wanted.filter { world.hosts[$0]?.registryWay == name }
+            need(led.isEmpty, "\(led) are led to its registry")
             if !isHalf { host = Host(isMaster: host.isMaster) }
         default: return actOnCluster(step, &world, isHalf: isHalf)
         }

@@ -43,7 +43,7 @@ struct SimulatedFleetTests {
                 }
                 return
             }
-            fleet.change { $0.effects = [] }
+            fleet.change { ($0.effects, $0.installed) = ([], []) }
             let outcome = await PlanExecutor(
                 performer: fleet, progress: SilentProgress(), journal: RecordedJournal(), concurrency: concurrency
             ).execute(plan)
@@ -72,6 +72,7 @@ struct SimulatedFleetTests {
                 isContainer: Bool.random(using: &dice), faults: [0, 30, 150].randomElement(using: &dice) ?? 0,
                 plugins: Bool.random(using: &dice) ? Self.plugins : [], seed: seed)
             let concurrency = Int.random(in: 1...16, using: &dice)
+            if Bool.random(using: &dice) { fleet.change { $0.isSingle = true } }
             if Bool.random(using: &dice) { fleet.change { $0.configs = ["a": 1, "b": 1] } }
             try await converge(fleet, seed: seed, concurrency: concurrency)
             for _ in 0..<Int.random(in: 1...3, using: &dice) {
@@ -94,7 +95,7 @@ struct SimulatedFleetTests {
 extension SimulatedFleet {
     /// Something happens to the cluster, or its Clusterfile is changed.
     func changeAtRandom(_ dice: inout SeededGenerator) {
-        let choice = Int.random(in: 0..<8, using: &dice)
+        let choice = Int.random(in: 0..<10, using: &dice)
         let number = Int.random(in: 0..<1_000_000, using: &dice)
         change { world in
             let nodes = world.wanted.filter { world.hosts[$0]?.isMaster == false }
@@ -120,6 +121,13 @@ extension SimulatedFleet {
                     world.hosts[name]?.aspects.remove(.podNetwork)
                     world.hosts[name]?.names = false
                     for path in world.configs.keys { world.hosts[name]?.configured[path] = -1 }
+                }
+            case 7: world.isSingle.toggle()
+            case 8:
+                // Another first master.
+                if let last = masters.last {
+                    world.wanted.removeAll { $0 == last }
+                    world.wanted.insert(last, at: 0)
                 }
             case 5: world.configs[number.isMultiple(of: 2) ? "a" : "c"] = number
             case 6: if let path = world.configs.keys.min() { world.configs[path] = nil }

@@ -182,8 +182,12 @@ struct SimulatedHost: Host {
 
     func fetch(_ request: FetchRequest, advanced: @escaping @Sendable (Int64) -> Void) async throws {
         try world.write(name) { state in
-            let serves = state.machines.values.contains { machine in
-                machine.services["sealer-registry.service"]?.isActive == true
+            // A master is told the address, a worker's balancer has it.
+            let ways = String(
+                decoding: state.machines[name]?.files["/etc/sealer/balancer.json"]?.bytes ?? Data(), as: UTF8.self)
+            let serves = state.machines.contains { address, machine in
+                request.address.map { $0 == address } ?? ways.contains("\"\(address):5000\"")
+                    && machine.services["sealer-registry.service"]?.isActive == true
                     && request.blobs.allSatisfy { machine.blobs.contains($0.digest) }
             }
             if !serves { state.violations.append("\(name) fetches, and no registry has what it wants") }
@@ -229,6 +233,10 @@ struct SimulatedHost: Host {
             try change { machine in
                 machine.files[command.arguments[1]] = .init(bytes: command.input ?? Data(), permissions: 0o644)
             }
+            return Self.result("")
+        }
+        if program.hasSuffix("/sealer"), command.arguments.dropFirst().first == "rmi" {
+            try change { ($0.blobs, $0.hasImage) = ([], false) }
             return Self.result("")
         }
         if program == "test" {
@@ -287,6 +295,19 @@ struct SimulatedHost: Host {
         let words = text.split(whereSeparator: \.isWhitespace).map(String.init)
         if let position = words.firstIndex(of: "restart"), words.contains("enable"), position + 1 < words.count {
             try change { $0.services[words[position + 1]] = ServiceState(isActive: true, isEnabled: true) }
+        } else if text.contains("rm -rf /etc/sealer/registry") {
+            try world.write(name) { state in
+                for (address, machine) in state.machines where address != name {
+                    let ways = ["/etc/sealer/balancer.json", "/etc/hosts"].map {
+                        String(decoding: machine.files[$0]?.bytes ?? Data(), as: UTF8.self)
+                    }
+                    if ways[0].contains("\"\(name):5000\"") || ways[1].contains("\(name)\tsea.hub") {
+                        state.violations.append("the registry of \(name) ends, and \(address) is led to it")
+                    }
+                }
+                state.machines[name]?.services["sealer-registry.service"] = nil
+                for path in RegistryService.files { state.machines[name]?.files[path.string] = nil }
+            }
         } else if text.hasPrefix("for unit in") {
             try change { machine in
                 for unit in machine.services.keys { machine.files["/etc/systemd/system/\(unit)"] = nil }
@@ -366,6 +387,12 @@ struct SimulatedKubernetes: KubernetesRuntime {
                 state.violations.append("\(node.name) asks what nobody was told")
             }
             write(state.kubelet, to: ClusterBlueprint.kubeletFiles, of: node, &state)
+        }
+    }
+
+    func restartKubelet(of node: ClusterNode, through master: ClusterNode, step: Step) async throws {
+        try change(node.host.name) { state in
+            if state.nodes[node.name] == nil { state.violations.append("\(node.name) is no member") }
         }
     }
 

@@ -140,16 +140,16 @@ struct ImageDistributionTests {
         let (image, reference) = try await image(in: store)
         let distribution = ImageDistribution(image, named: reference, from: store)
         let host = MemoryHost(has: [image.manifest.config])
+        let source = ImageDistribution.Source(url: "https://sea.hub:5000", address: "10.0.0.2", authority: "pem")
         try await step {
-            try await distribution.fetchRootfs(on: host, registry: "https://sea.hub:5000", authority: "pem", step: $0)
+            try await distribution.fetchRootfs(on: host, from: source, step: $0)
         }
         let fetched = host.state.withLock { $0.fetched.map(\.digest) }
         #expect(Set(fetched) == Set([image.rootfs.digest] + image.manifest.layers.map(\.digest)))
         let loser = MemoryHost(loses: image.rootfs.digest)
         let failure = await #expect(throws: Failure.self) {
             try await step {
-                try await distribution.fetchRootfs(
-                    on: loser, registry: "https://sea.hub:5000", authority: "pem", step: $0)
+                try await distribution.fetchRootfs(on: loser, from: source, step: $0)
             }
         }
         #expect(failure?.kind == .integrity)

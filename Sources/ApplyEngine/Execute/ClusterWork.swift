@@ -64,7 +64,9 @@ final class ClusterWork: StepPerformer {
     func survey(_ places: [HostPlace]) async throws -> (ClusterBlueprint, ClusterObservation) {
         var seen = try await observer.observe(places)
         for index in seen.hosts.indices { seen.hosts[index].wantedName = try source.wantedName(of: seen.hosts[index]) }
-        try HostCheck(image: source.image, settings: source.settings, progress: progress).check(seen.hosts)
+        try HostCheck(
+            image: source.image, settings: source.settings, registryHost: source.registryHost, progress: progress
+        ).check(seen.hosts)
         let blueprint = try source.blueprint(for: seen.hosts, kubernetes: seen.kubernetes)
         let observation = try await observer.complete(seen, for: blueprint)
         let first = observation.kubernetes?.through ?? blueprint.nodes.first { $0.isMaster }?.host ?? ""
@@ -174,16 +176,15 @@ final class ClusterWork: StepPerformer {
             try await distribution.sendAll(to: host, step: handle)
             try await noteImage(host)
         case .fetchRootfs:
-            try await distribution.fetchRootfs(
-                on: host, registry: settings.registry.url, authority: source.identity.registry.authority, step: handle)
+            try await distribution.fetchRootfs(on: host, from: try registry(for: node), step: handle)
         case .fetchImage:
-            try await distribution.fetchAll(
-                on: host, registry: settings.registry.url, authority: source.identity.registry.authority, step: handle)
+            try await distribution.fetchAll(on: host, from: try registry(for: node), step: handle)
             try await noteImage(host)
         case .unpackRootfs:
             try await distribution.unpackRootfs(on: host, to: settings.rootfs, step: handle)
             let rootfs = try blueprint().rootfs
             try await marks.change(host) { $0.note(unpacked: rootfs) }
+        case .endRegistry: try await endRegistry(node, host, handle)
         case .installRuntime: try await installRuntime(node, host, handle)
         case .cleanKubernetes: try await clean(node, handle)
         case .initialise: try await initialise(node, handle)
@@ -216,8 +217,13 @@ final class ClusterWork: StepPerformer {
     }
 
     private func installRuntime(_ node: NodeBlueprint, _ host: any Host, _ handle: Step) async throws {
+        let member = try await clusterNode(node)
         try await NodePreparation(source.settings).installRuntime(
-            on: try await clusterNode(node), environment: node.environment, step: handle)
+            on: member, environment: node.environment, step: handle)
+        // What does not run here must not come to the next one.
+        if await marks.mark(of: node.host)?.membership == .complete {
+            try await runtime.restartKubelet(of: member, through: try await first(), step: handle)
+        }
         let left = try await host.inspect(NodePreparation.installedFiles)
         try await marks.change(host) { mark in
             mark.runtime = node.runtime
@@ -242,7 +248,7 @@ final class ClusterWork: StepPerformer {
         let ticket = try await tickets.ticket { try await runtime.makeTicket(through: master) }
         let newcomer = try await newcomer(node, handle)
         try await runtime.join(newcomer, through: master, ticket: ticket, step: handle)
-        // It has an API server and a registry of its own now.
+        // It has an API server of its own now.
         if node.isMaster { try await write(names: node.names, to: newcomer.host) }
         try await noteConfiguration(of: node, newcomer.host) { $0.membership = .complete }
     }
@@ -279,7 +285,7 @@ final class ClusterWork: StepPerformer {
     /// Takes an interrupted start away, on the host and in the cluster.
     private func clean(_ node: NodeBlueprint, _ handle: Step) async throws {
         let newcomer = try await clusterNode(node)
-        let first = scene.withLock { $0.first }
+        let first = firstName
         let isRunning = await marks.mark(of: first)?.membership == .complete
         let master = first != node.host && isRunning ? try await self.first() : nil
         // As long as it runs: of two members both must agree to it.
@@ -378,15 +384,15 @@ final class ClusterWork: StepPerformer {
     /// The environment that the Clusterfile gives scripts on a host besides the whole cluster's.
     func environment(of name: String) throws -> [String: String] { try seen(name).member.environment }
 
-    private func seen(_ name: String) throws -> HostObservation {
+    func seen(_ name: String) throws -> HostObservation {
         guard let seen = scene.withLock({ $0.hosts[name] }) else {
             throw Failure(.software, "nothing is known of the host", at: name)
         }
         return seen
     }
 
-    func first() async throws -> ClusterNode {
-        let name = scene.withLock { $0.first }
-        return try await clusterNode(try node(name, try blueprint()))
-    }
+    /// The master that the cluster is asked through.
+    var firstName: String { scene.withLock { $0.first } }
+
+    func first() async throws -> ClusterNode { try await clusterNode(try node(firstName, try blueprint())) }
 }

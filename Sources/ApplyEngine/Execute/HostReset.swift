@@ -42,6 +42,9 @@ struct HostReset {
         return result.outputText.split(separator: "\n").map(String.init)
     }
 
+    /// Whether the host's store came with sealer.
+    static func bringsStore(_ mark: NodeMark?) -> Bool { (mark?.newFolders ?? [store]).contains(store) }
+
     /// Gives a host a name, at once and for every later boot, and looks whether it has it.
     static func setHostname(_ name: String, on host: any Host) async throws {
         // In place: in a container the file is a mount of its own. The kernel is told as systemd's own program would.

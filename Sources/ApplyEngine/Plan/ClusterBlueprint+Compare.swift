@@ -24,6 +24,7 @@ extension ClusterBlueprint {
                 }
             },
             first: first,
+            registryHost: registryHost,
             isInitialised: kubernetes != nil,
             needsLaunchForNetwork: settings.podNetworking == .fromApplications,
             launch: launchReason(kubernetes?.record),
@@ -83,10 +84,17 @@ extension ClusterBlueprint {
                 difference.rootfsBytes = "\(seen.missingRootfsBlobs) of its blobs are missing"
             }
         }
-        if node.isMaster, seen.missingImageBlobs > 0 {
+        if node.servesImages, seen.missingImageBlobs > 0 {
             difference.imageBytes = "\(seen.missingImageBlobs) blobs of the image are missing"
-        } else if node.isMaster, seen.mark?.image != image {
+        } else if node.servesImages, seen.mark?.image != image {
             difference.imageBytes = "the image has no name there yet"
+        }
+        if node.isWithoutRegistry {
+            var remains = RegistryService.remains(files: seen.files, services: seen.services)
+            if seen.mark?.image != nil { remains.append("it keeps the whole image") }
+            if !remains.isEmpty {
+                difference.registryEnd = "the registry is on another master only: \(remains.joined(separator: ", "))"
+            }
         }
         difference.runtime = runtimeReason(node, seen)
         if membership == .begun {

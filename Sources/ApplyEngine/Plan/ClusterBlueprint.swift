@@ -29,6 +29,8 @@ public struct ClusterBlueprint: Sendable {
     public var settings: ClusterSettings
     /// The hosts.
     public var nodes: [NodeBlueprint]
+    /// The only host that runs the registry; nil when every master does.
+    public var registryHost: String?
     /// The digest of all that launching depends on.
     public var launch: Digest
     /// What kubeadm, kubelet and kube-proxy shall be told.
@@ -79,25 +81,38 @@ public struct NodeBlueprint: Sendable, Hashable {
     public var names: [HostsFile.Entry]
     /// The names besides, which do not depend on where API server and registry are.
     public var aliases: [HostsFile.Entry]
-    /// The names of API server and registry.
-    public var serviceNames: [String]
+    /// Where it finds API server and registry when it is a member.
+    public var places: ServicePlaces
+    /// Whether it runs the registry of the cluster.
+    public var servesImages: Bool
     /// What the Clusterfile says of the host.
     public var member: ClusterMember
     /// The plugin that gives it its name; nil when none does.
     public var namedBy: String?
 
-    /// The names as long as it uses the API server and the registry of another master.
+    /// The names as long as it uses the API server of another master, and where all masters have the registry that one's too.
     public func names(through address: String) -> [HostsFile.Entry] {
-        [HostsFile.Entry(address: address, names: serviceNames)] + aliases
+        var places = places
+        places.apiServer = address
+        if !places.isRegistryFixed { places.registry = address }
+        return places.entries + aliases
     }
 
     /// The files of the rootfs that Config documents change; nil when there are none.
     public var configuration: NodeAspect? { aspects.first { $0.name == .configuration } }
 
+    /// Whether it is a master that must not run the registry.
+    public var isWithoutRegistry: Bool { isMaster && !servesImages }
+
     /// The paths that an inspection must look at.
-    public var paths: [String] { aspects.flatMap { $0.allFiles.map(\.path.string) } }
+    public var paths: [String] {
+        aspects.flatMap { $0.allFiles.map(\.path.string) }
+            + (isWithoutRegistry ? RegistryService.files.map(\.string) : [])
+    }
     /// The services that an inspection must ask for.
-    public var services: [String] { aspects.compactMap(\.service) }
+    public var services: [String] {
+        aspects.compactMap(\.service) + (isWithoutRegistry ? [RegistryService.unit] : [])
+    }
 }
 
 /// What a blueprint is made of, besides the hosts.
@@ -115,6 +130,10 @@ struct BlueprintSource: Sendable {
 
     /// What plugins are due where.
     let plugins: PluginRules
+
+    /// The only host that runs the registry: the first master that is wanted, whether it is there yet or not; nil when every
+    /// master runs it.
+    var registryHost: String?
 
     /// The name under which a host shall be a member, where it is not simply its host name: a plugin's, else the one it became a
     /// member by.
@@ -172,7 +191,8 @@ struct BlueprintSource: Sendable {
         let configuration = try ConfigurationFields(settings)
         return ClusterBlueprint(
             cluster: cluster, image: image.descriptor.digest, rootfs: image.rootfs.digest, settings: settings,
-            nodes: try hosts.map { try node($0, masters: masters, parts: parts) }, launch: try launchDigest(),
+            nodes: try hosts.map { try node($0, masters: masters, parts: parts) }, registryHost: registryHost,
+            launch: try launchDigest(),
             configuration: configuration)
     }
 
@@ -182,12 +202,16 @@ struct BlueprintSource: Sendable {
         let name = host.nodeName
         let preparation = NodePreparation(settings)
         let isMaster = host.member.isMaster
+        let servesImages = isMaster && (registryHost == nil || registryHost == host.host)
+        let registry = masters.first { $0.host == registryHost }
         var aspects = [preparation.registryAccess(authority: identity.registry.authority)]
-        if isMaster {
+        if servesImages {
             aspects.append(
                 RegistryService(settings.registry).aspect(
                     executable: host.executable, root: Self.nodeRoot, certificate: identity.registry.server,
                     key: identity.registry.serverKey, node: host.address))
+        }
+        if isMaster {
             aspects.append(
                 NodeAspect(
                     .authorities,
@@ -200,19 +224,22 @@ struct BlueprintSource: Sendable {
         if !isMaster {
             aspects.append(
                 try BalancerService(settings.registry).aspect(
-                    executable: host.executable, masters: masters.map(\.address), node: host.address))
+                    executable: host.executable, masters: masters.map(\.address),
+                    registries: registry.map { [$0.address] } ?? masters.map(\.address), node: host.address))
         }
         if let parts { aspects.append(try parts.aspect(of: name)) }
         if !configuration.isEmpty { aspects.append(NodeAspect(.configuration, files: configuration)) }
         let environment = settings.environment.merging(host.member.environment) { $1 }
-        let serviceNames = [ClusterNames.apiServer, settings.registry.domain]
         let assigned = NodeAssignments(plugins, for: host.member)
         var aliases = cluster.hostAliases.map { HostsFile.Entry(address: $0.address.description, names: $0.names) }
         // Programs look their own host's name up.
         if assigned.hostname != nil { aliases.append(HostsFile.Entry(address: host.address, names: [name])) }
-        // A master has both itself, a worker its own way to all masters.
+        // A master has its own API server, and its own registry if it runs one; a worker has its own way to all masters.
         let address = isMaster ? host.address : BalancerService.address(of: host.address)
-        let names = [HostsFile.Entry(address: address, names: serviceNames)] + aliases
+        let places = ServicePlaces(
+            apiServer: address, registry: isMaster ? registry?.address ?? address : address,
+            registryName: settings.registry.domain, isRegistryFixed: registryHost != nil)
+        let names = places.entries + aliases
         if host.facts.isContainer { aspects.append(HostsFile.keeping(names)) }
         return NodeBlueprint(
             host: host.host, name: name, address: host.address, isMaster: isMaster,
@@ -221,7 +248,8 @@ struct BlueprintSource: Sendable {
             taints: host.member.taints.filter { !assigned.speaks(of: $0) }.map(\.description).sorted(),
             podNetwork: parts?.part(of: name),
             environment: environment, names: names,
-            aliases: aliases, serviceNames: serviceNames, member: host.member, namedBy: assigned.hostname?.plugin)
+            aliases: aliases, places: places, servesImages: servesImages, member: host.member,
+            namedBy: assigned.hostname?.plugin)
     }
 
     /// Roles besides master become labels, as the field's tools write them.

@@ -9,6 +9,8 @@ extension ClusterDifference {
         _ cluster: Cluster, hosts: [(name: String, isMaster: Bool)], podNetworking: PodNetworking, reason: String
     ) -> ClusterDifference {
         let members = cluster.members
+        let firstMaster = hosts.first { $0.isMaster }?.name
+        let registryHost = cluster.registry.onEveryMaster ? nil : firstMaster
         let new = "the host is new"
         let nodes = zip(hosts, members).map { host, member in
             var node = NodeDifference(host: host.name, isMaster: host.isMaster, membership: .none)
@@ -17,9 +19,11 @@ extension ClusterDifference {
             // Hosts that are to be made are containers.
             node.aspects[.names] = new
             if !cluster.configs.isEmpty { node.aspects[.configuration] = new }
-            if host.isMaster {
+            if host.isMaster, registryHost == nil || registryHost == host.name {
                 node.imageBytes = new
                 node.aspects[.registry] = new
+            }
+            if host.isMaster {
                 node.aspects[.authorities] = new
             } else {
                 node.aspects[.balancer] = new
@@ -30,7 +34,8 @@ extension ClusterDifference {
             return node
         }
         return ClusterDifference(
-            provision: reason, hosts: nodes, first: hosts.first { $0.isMaster }?.name ?? "", isInitialised: false,
+            provision: reason, hosts: nodes, first: firstMaster ?? "", registryHost: registryHost,
+            isInitialised: false,
             needsLaunchForNetwork: podNetworking == .fromApplications, launch: "nothing was launched yet",
             record: "the cluster has no record yet")
     }
@@ -42,6 +47,7 @@ extension ClusterDifference {
     ///   - registered: the nodes that the cluster knows: one of them whose host is to be made is gone, and must leave first.
     mutating func add(fresh: ClusterDifference, order: [String], registered: Set<String>) {
         provision = fresh.provision
+        registryHost = fresh.registryHost
         let known = Set(hosts.map(\.host))
         var new = fresh.hosts.filter { !known.contains($0.host) }
         for index in new.indices where registered.contains(new[index].host) { new[index].membership = .begun }
@@ -51,6 +57,10 @@ extension ClusterDifference {
         for index in hosts.indices {
             if fresh.hosts.contains(where: { $0.aspects[.podNetwork] != nil }) {
                 hosts[index].aspects[.podNetwork] = hosts[index].aspects[.podNetwork] ?? reason
+            }
+            if bringsMasters, hosts[index].isMaster, new.contains(where: { $0.host == fresh.registryHost }) {
+                hosts[index].names = hosts[index].names ?? "the master with the registry comes"
+                hosts[index].aspects[.names] = hosts[index].aspects[.names] ?? "the master with the registry comes"
             }
             if bringsMasters, !hosts[index].isMaster {
                 hosts[index].aspects[.balancer] = hosts[index].aspects[.balancer] ?? "masters come"

@@ -9,6 +9,8 @@ public struct ClusterDifference: Sendable, Hashable {
     public var hosts: [NodeDifference]
     /// The master that the cluster is asked and changed through: one that is a member, else the one that becomes the first.
     public var first: String
+    /// The only master that shall run the registry; nil when every master does.
+    public var registryHost: String?
     /// Whether there is a control plane.
     public var isInitialised: Bool
     /// Whether applications bring the pod network, so that nodes become ready only after the launch.
@@ -21,6 +23,9 @@ public struct ClusterDifference: Sendable, Hashable {
     public var leaving: [LeavingNode]
     /// What of the cluster's configuration must be told to it; nil when it has all.
     public var configuration: Configuration?
+
+    /// The master that the operator sends the image to, and whose registry the others get it from.
+    public var source: String { registryHost ?? first }
 
     /// What a cluster must be told.
     public struct Configuration: Sendable, Hashable {
@@ -38,12 +43,14 @@ public struct ClusterDifference: Sendable, Hashable {
 
     /// Makes a difference.
     public init(
-        provision: String? = nil, hosts: [NodeDifference], first: String, isInitialised: Bool,
+        provision: String? = nil, hosts: [NodeDifference], first: String, registryHost: String? = nil,
+        isInitialised: Bool,
         needsLaunchForNetwork: Bool = false, launch: String? = nil, record: String? = nil, leaving: [LeavingNode] = []
     ) {
         self.provision = provision
         self.hosts = hosts
         self.first = first
+        self.registryHost = registryHost
         self.isInitialised = isInitialised
         self.needsLaunchForNetwork = needsLaunchForNetwork
         self.launch = launch
@@ -70,8 +77,10 @@ public struct NodeDifference: Sendable, Hashable {
     public var rootfs: String?
     /// Why bytes of the rootfs must come to the host.
     public var rootfsBytes: String?
-    /// Why bytes of the whole image must come to the host; masters only.
+    /// Why bytes of the whole image must come to the host; only masters that run the registry.
     public var imageBytes: String?
+    /// Why the registry must end there; only masters that shall not run it.
+    public var registryEnd: String?
     /// Why the install scripts must run.
     public var runtime: String?
     /// Why labels or taints must be set.

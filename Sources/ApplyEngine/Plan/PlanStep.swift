@@ -89,6 +89,8 @@ public enum StepAction: Sendable, Hashable, Codable {
     case writeNames(through: String?)
     /// Brings files and the service of one aspect into the state that the blueprint says.
     case configure(NodeAspect.Name)
+    /// Ends the cluster's registry on a master that shall not run it, and takes the image out of its store.
+    case endRegistry
     /// Runs the rootfs' scripts that install the container runtime and kubelet.
     case installRuntime
     /// Takes the remains of an interrupted `kubeadm init` or `kubeadm join` away.

@@ -34,17 +34,16 @@ public struct Planner: Sendable {
         if let reason = difference.provision {
             step("provision", .prepare, .provision, "make the hosts", reason, limit: 300)
         }
-        for host in difference.hosts { addPreparation(host) }
-        for host in difference.hosts where host.host == difference.first { addSending(host) }
-        for host in difference.hosts where host.host != difference.first { addFetching(host) }
+        addBytes()
         for host in difference.hosts { addPlugins(.preInstall, on: host, .install, after: prepared(host)) }
         for host in difference.hosts { addPlugins(.preScaleUp, on: host, .install, after: prepared(host)) }
-        for host in difference.hosts { addInstallation(host) }
+        addInstallation()
         addConfiguration()
         for node in difference.leaving { node.successor.map { addGone(node, successor: $0) } }
         for host in difference.hosts { addMembership(host) }
         for host in difference.hosts { addLabels(host) }
         for host in difference.hosts { addArrival(host) }
+        addRegistryEnds()
         for node in difference.leaving where node.successor == nil { addLeaving(node) }
         addClosing()
     }
@@ -62,97 +61,13 @@ public struct Planner: Sendable {
         names.insert(id)
     }
 
-    private mutating func configure(
+    mutating func configure(
         _ aspect: NodeAspect.Name, _ host: NodeDifference, _ phase: PlanPhase, after: [PlanStep.ID] = []
     ) {
         guard let reason = host.aspects[aspect] else { return }
         step(
             "\(aspect.rawValue)/\(host.host)", phase, .configure(aspect), on: host.host, aspect.title, reason,
             after: after, limit: 120)
-    }
-
-    // MARK: - Before Kubernetes
-
-    private mutating func addPreparation(_ host: NodeDifference) {
-        if let rename = host.rename {
-            step(
-                "hostname/\(host.host)", .prepare, .setHostname(rename.name), on: host.host,
-                "give the host the name \(rename.name)", rename.reason, limit: 60)
-        }
-        configure(.registryAccess, host, .prepare)
-        configure(.balancer, host, .prepare)
-        if let reason = host.names {
-            let isGuest = host.isMaster && host.host != difference.first && host.membership != .complete
-            step(
-                "names/\(host.host)", .prepare, .writeNames(through: isGuest ? difference.first : nil), on: host.host,
-                "name the registry and the API server", reason,
-                // The names lead to it.
-                after: ["balancer/\(host.host)"], limit: 60)
-        }
-        // Afterwards: its service would only add what is lacking.
-        configure(.names, host, .prepare, after: ["names/\(host.host)"])
-    }
-
-    private mutating func addSending(_ host: NodeDifference) {
-        if let reason = host.rootfsBytes {
-            step("send-rootfs", .distribute, .sendRootfs, on: host.host, "send the rootfs", reason, limit: 1800)
-        }
-        if let reason = host.imageBytes {
-            step(
-                "send-image", .distribute, .sendImage, on: host.host, "send the container images", reason,
-                after: ["send-rootfs"], limit: 7200)
-        }
-        configure(.registry, host, .distribute, after: ["send-rootfs"])
-        addUnpacking(host, after: ["send-rootfs"])
-    }
-
-    private mutating func addFetching(_ host: NodeDifference) {
-        // The registry serves what has a name: the whole image must have arrived there.
-        let source =
-            ["registry/\(difference.first)", "send-image"]
-            + ["names", "registry-access", "balancer"].map { "\($0)/\(host.host)" }
-        if host.isMaster, let reason = host.imageBytes {
-            step(
-                "fetch/\(host.host)", .distribute, .fetchImage, on: host.host, "fetch the image from the registry",
-                reason, after: source, limit: 7200)
-        } else if let reason = host.rootfsBytes {
-            step(
-                "fetch/\(host.host)", .distribute, .fetchRootfs, on: host.host, "fetch the rootfs from the registry",
-                reason, after: source, limit: 1800)
-        }
-        configure(.registry, host, .distribute, after: ["fetch/\(host.host)"])
-        addUnpacking(host, after: ["fetch/\(host.host)"])
-    }
-
-    private mutating func addUnpacking(_ host: NodeDifference, after: [PlanStep.ID]) {
-        if let reason = host.rootfs {
-            step(
-                "unpack/\(host.host)", .distribute, .unpackRootfs, on: host.host, "unpack the rootfs", reason,
-                after: after, limit: 900)
-        }
-        configure(.configuration, host, .install, after: ["unpack/\(host.host)"])
-    }
-
-    private mutating func addInstallation(_ host: NodeDifference) {
-        let first = pluginSteps(.preInstall) + pluginSteps(.preScaleUp)
-        var before = prepared(host) + first
-        before += addPlugins(.preInitHost, on: host, .install, after: before)
-        if host.membership == .begun {
-            step(
-                "clean/\(host.host)", .install, .cleanKubernetes, on: host.host,
-                "take the remains of an interrupted start away",
-                "kubeadm was interrupted there, or the node was removed",
-                after: before, lane: host.isMaster && difference.isInitialised ? Self.controlPlaneLane : nil, limit: 300
-            )
-            before.append("clean/\(host.host)")
-        }
-        if let reason = host.runtime {
-            step(
-                "runtime/\(host.host)", .install, .installRuntime, on: host.host,
-                "install the container runtime and kubelet", reason, after: before, limit: 600)
-        }
-        configure(.authorities, host, .install, after: before)
-        configure(.podNetwork, host, .install, after: ["runtime/\(host.host)"])
     }
 
     // MARK: - Members
@@ -197,16 +112,17 @@ public struct Planner: Sendable {
         if isFirst, !difference.isInitialised {
             step(
                 "init", .controlPlane, .initialise, on: host.host, "start the control plane", "there is no cluster yet",
-                after: ready + ["send-image"], lane: Self.controlPlaneLane, limit: 480)
+                after: ready + imageSource, lane: Self.controlPlaneLane, limit: 480)
         } else if host.isMaster {
             step(
                 "join/\(host.host)", .controlPlane, .joinMaster, on: host.host, "join the control plane",
-                "it is no member yet", after: ready + ["init", "upload-configuration"] + predecessors(of: host),
+                "it is no member yet",
+                after: ready + imageSource + ["init", "upload-configuration"] + predecessors(of: host),
                 lane: Self.controlPlaneLane, limit: 480)
         } else {
             step(
                 "join/\(host.host)", .join, .joinNode, on: host.host, "join the cluster", "it is no member yet",
-                after: ready + ["init", "upload-configuration"] + predecessors(of: host), limit: 420)
+                after: ready + imageSource + ["init", "upload-configuration"] + predecessors(of: host), limit: 420)
         }
     }
 
@@ -261,7 +177,9 @@ public struct Planner: Sendable {
         if let host = node.host {
             step(
                 "reset/\(host)", .clean, .reset, on: host, "take off the host all that sealer brought", reason,
-                isDestructive: true, after: ["remove/\(name)"] + farewell, limit: 900)
+                isDestructive: true,
+                // Nobody gets images there any more.
+                after: ["remove/\(name)"] + farewell + imageSource + ways, limit: 900)
             addPlugins(.postCleanHost, of: node.plugins, on: host, .clean, after: ["reset/\(host)"])
         }
     }
@@ -300,11 +218,11 @@ public struct Planner: Sendable {
         // What is launched lies in the rootfs.
         let labels = difference.hosts.map { "label/\($0.host)" } + ["configuration/\(difference.first)"]
         if difference.needsLaunchForNetwork {
-            launch(&self, after: members + labels)
+            launch(&self, after: members + imageSource + labels)
             wait(&self, after: members + touched + ["launch"])
         } else {
             wait(&self, after: members + touched)
-            launch(&self, after: ["ready"] + labels)
+            launch(&self, after: ["ready"] + imageSource + labels)
         }
         if names.contains("launch") || names.contains("ready") {
             step(

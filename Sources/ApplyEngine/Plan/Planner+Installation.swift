@@ -1,0 +1,58 @@
+import ClusterRuntime
+import Clusterfile
+
+/// What runs on hosts before, or instead of, their becoming members: the image's install scripts and what belongs to them.
+extension Planner {
+    /// So many workers that are members have their install scripts run at once.
+    static let runtimeWidth = 10
+
+    /// Scripts that start the container runtime and kubelet of members anew go one host at a time: masters first, then one worker;
+    /// the other workers follow, some at a time. What does not run stops at the first host. New hosts need not wait for anybody.
+    mutating func addInstallation() {
+        let members = difference.hosts.filter { $0.membership == .complete && $0.runtime != nil }
+        let workers = members.filter { !$0.isMaster }.map(\.host)
+        let masters = members.filter(\.isMaster).map(\.host)
+        let turns = masters + workers
+        // Those come first whom others wait for.
+        let inTurn = Dictionary(turns.enumerated().map { ($1, $0) }) { first, _ in first }
+        let hosts = difference.hosts.enumerated().sorted {
+            (inTurn[$0.element.host] ?? turns.count, $0.offset) < (inTurn[$1.element.host] ?? turns.count, $1.offset)
+        }.map(\.element)
+        for host in hosts {
+            var before: [PlanStep.ID] = []
+            var lane: String?
+            if let turn = inTurn[host.host] {
+                // The last one that went alone.
+                let last = min(turn, masters.count + 1) - 1
+                if last >= 0 { before = ["runtime/\(turns[last])"] }
+                if turn > masters.count { lane = "runtime-\((turn - masters.count - 1) % Self.runtimeWidth)" }
+            }
+            addInstallation(host, after: before, lane: lane)
+        }
+    }
+
+    private mutating func addInstallation(_ host: NodeDifference, after turn: [PlanStep.ID], lane: String?) {
+        let first = pluginSteps(.preInstall) + pluginSteps(.preScaleUp)
+        var before = prepared(host) + first
+        before += addPlugins(.preInitHost, on: host, .install, after: before)
+        if host.membership == .begun {
+            step(
+                "clean/\(host.host)", .install, .cleanKubernetes, on: host.host,
+                "take the remains of an interrupted start away",
+                "kubeadm was interrupted there, or the node was removed",
+                after: before, lane: host.isMaster && difference.isInitialised ? Self.controlPlaneLane : nil, limit: 300
+            )
+            before.append("clean/\(host.host)")
+        }
+        if let reason = host.runtime {
+            let isMember = host.membership == .complete
+            step(
+                "runtime/\(host.host)", .install, .installRuntime, on: host.host,
+                "install the container runtime and kubelet", reason, after: before + turn, lane: lane,
+                // A member's kubelet is waited for besides.
+                limit: isMember ? 1020 : 600)
+        }
+        configure(.authorities, host, .install, after: before)
+        configure(.podNetwork, host, .install, after: ["runtime/\(host.host)"])
+    }
+}
