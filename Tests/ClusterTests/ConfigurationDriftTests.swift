@@ -36,8 +36,21 @@ extension ClusterTests {
           extraArgs: {max-requests-inflight: "401"}
         """
 
+    private static let plugin = """
+        ---
+        apiVersion: sealer.io/v1
+        kind: Plugin
+        metadata: {name: noted}
+        spec:
+          type: SHELL
+          action: pre-init-host|post-init-host|pre-launch|post-install
+          scope: master
+          timeout: 60
+          data: echo ran >>/root/plugin
+        """
+
     @Test(
-        "takes another configuration of API server and kubelet, mends a changed one, and refuses what cannot be",
+        "takes another configuration of API server and kubelet, mends a changed one, refuses what cannot be, whenever it is killed",
         .timeLimit(.minutes(15)))
     func configurationDrift() async throws {
         let machine = try Machine()
@@ -47,7 +60,8 @@ extension ClusterTests {
         let (master, worker) = ("\(name)-master-0", "\(name)-node-0")
         let file = scratch.path.appending("Clusterfile")
         func write(pods: String = "10.244.0.0/16", _ documents: String) throws {
-            try clusterfile(machine, name, pods: pods, documents).write(to: URL(filePath: file.string))
+            try clusterfile(machine, name, pods: pods, Self.plugin + "\n" + documents).write(
+                to: URL(filePath: file.string))
         }
         func sealer(_ arguments: [String]) async throws -> Machine.Outcome {
             try await machine.run([machine.sealer] + arguments, environment: environment)
@@ -65,10 +79,30 @@ extension ClusterTests {
             #expect(plan.status == 2, "\(plan.output)\(plan.error)")
             for word in words { #expect(plan.output.contains(word), "\(word) is not in \(plan.output)") }
         }
+        /// Kills the operator at points of a step, one after the other, each of which must be reached. After `end` the step is done
+        /// and noted on the node, if not in the journal: it is not planned again.
+        func kill(at step: String, _ points: [String]) async throws {
+            for point in points {
+                let place = point.contains(" ") ? point : "\(point) \(step)"
+                let killed = try await machine.run(
+                    [machine.sealer, "apply", "--file", file.string],
+                    environment: environment.merging(["SEALER_FAILPOINTS": "\(place)=kill"]) { $1 })
+                try #require(killed.status == 137, "\(place) was not reached: \(killed.output)\(killed.error)")
+                let steps = try await plannedSteps(machine, ["plan", "--file", file.string], environment)
+                #expect(steps.contains(step) == (point != "end"), "\(step) after \(place): \(steps)")
+            }
+        }
         do {
+            // The operator dies before and after each time that a plugin's script runs.
             try write("")
+            for phase in ["pre-init-host", "post-init-host", "pre-launch", "post-install"] {
+                try await kill(at: "plugin/noted/\(phase)/\(master)", ["begin", "end"])
+            }
             let made = try await sealer(["apply", "--file", file.string])
             try #require(made.status == 0, "\(made.error)")
+            #expect(
+                try await machine.check(["docker", "exec", master, "cat", "/root/plugin"])
+                    == String(repeating: "ran\n", count: 4))
             try await expectNothingToDo(machine, name: name, environment: environment)
             #expect(try await podLimits() == ["110", "110"])
 
@@ -80,6 +114,17 @@ extension ClusterTests {
                     "upload-configuration", "control-plane/\(master)", "kubelet-configuration/\(master)",
                     "kubelet-configuration/\(worker)",
                 ])
+            // The operator dies before and after each step, and when a node has the configuration but no note of it yet.
+            try await kill(at: "upload-configuration", ["begin", "end"])
+            try await kill(at: "control-plane/\(master)", ["begin", "mark \(master)", "end"])
+            try await kill(at: "kubelet-configuration/\(master)", ["begin", "mark \(master)", "end"])
+            try await kill(at: "kubelet-configuration/\(worker)", ["begin", "mark \(worker)", "end"])
+            for node in [master, worker] {
+                let left = try await machine.check([
+                    "docker", "exec", node, "find", "/etc/sealer", "-name", "*-before.json",
+                ])
+                #expect(left == "", "left on \(node)")
+            }
             let applied = try await sealer(["apply", "--file", file.string])
             #expect(applied.status == 0, "\(applied.error)")
             #expect(try await podLimits() == ["77", "77"])
@@ -118,6 +163,21 @@ extension ClusterTests {
             #expect(bad.status != 0)
             #expect(bad.error.contains("brought back, and kubelet runs"), "\(bad.error)")
             _ = try await kubectl(["wait", "--for=condition=Ready", "nodes", "--all", "--timeout=120s"])
+
+            // An argument that the API server does not know: it is not waited for until the limit.
+            try write(Self.changed.replacing("max-requests-inflight: \"401\"", with: "no-such-flag: \"1\""))
+            let unknown = try await sealer(["apply", "--file", file.string])
+            #expect(unknown.status != 0)
+            for words in [
+                "kube-apiserver does not start with its new configuration: unknown flag: --no-such-flag",
+                "brought back, and the API server answers", "ended with:",
+            ] {
+                #expect(unknown.error.contains(words), "\(words) is not in \(unknown.error)")
+            }
+            try await machine.check([
+                "docker", "exec", master, "grep", "--quiet", "max-requests-inflight=401",
+                "/etc/kubernetes/manifests/kube-apiserver.yaml",
+            ])
 
             // What a cluster that is there cannot become.
             try write(pods: "10.245.0.0/16", Self.changed)

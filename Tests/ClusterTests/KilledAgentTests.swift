@@ -1,0 +1,84 @@
+import FoundationEssentials
+import SystemPackage
+import TestSupport
+import Testing
+
+/// Agents die while they answer.
+extension ClusterTests {
+    /// Where agents note on their nodes that they came to a failpoint.
+    private static let reached = "/run/sealer-test-reached"
+
+    /// The failpoints of one command after the other, in the order in which a new cluster comes to them for the first time: what an
+    /// agent died of is done by the next command, and some of it never comes again. What was fetched is there when the agent is
+    /// started anew, so that the same command goes on from `answer fetch` to what comes next.
+    ///
+    /// What is not here, and why: `lease-renew` comes every 20 s, so that a run may end before; `lease-look` is asked for by
+    /// `status` alone.
+    private static let commands =
+        [
+            "hello", "settle", "facts", "read-file", "inspect", "lease-take", "write-file", "run", "missing", "blob",
+            "name",
+        ].flatMap { [["take \($0)"], ["answer \($0)"]] } + [["take fetch"], ["answer fetch", "take unpack"]]
+        + [
+            ["answer unpack"], ["take delete"], ["answer delete"], ["take lease-return"], ["answer lease-return"],
+        ]
+
+    /// The failpoints that agents of these nodes came to since the last question.
+    private func takeReached(_ machine: Machine, _ nodes: [String]) async throws -> Set<Substring> {
+        var found: Set<Substring> = []
+        for node in nodes {
+            let lines = try await machine.check([
+                "docker", "exec", node, "bash", "-c", "cat \(Self.reached) 2>/dev/null; rm -f \(Self.reached)",
+            ])
+            found.formUnion(lines.split(separator: "\n"))
+        }
+        return found
+    }
+
+    @Test(
+        "an agent that is killed at each kind of request is started anew, or the next command goes on",
+        .timeLimit(.minutes(15)))
+    func killedAgents() async throws {
+        let machine = try Machine()
+        let scratch = try Scratch()
+        let environment = try await buildImages(machine, root: scratch.path.appending("root"))
+        let name = "test-agents"
+        let nodes = ["\(name)-master-0", "\(name)-node-0"]
+        do {
+            var isFirst = true
+            for points in Self.commands {
+                let isLast = points[0].hasSuffix("lease-return")
+                if isLast {
+                    // There is no lock without something to do.
+                    try await machine.check([
+                        "docker", "exec", nodes[1], "rm", "-f", "/etc/containerd/certs.d/_default/hosts.toml",
+                    ])
+                }
+                let arguments =
+                    isFirst
+                    ? ["run", Self.example, "--name", name, "--node-image", machine.nodeImage]
+                    : ["apply", "--name", name]
+                let outcome = try await machine.run(
+                    [machine.sealer] + arguments,
+                    environment: environment.merging([
+                        "SEALER_AGENT_FAILPOINTS": points.map { "\($0)=kill:\(Self.reached)" }.joined(separator: ",")
+                    ]) { $1 })
+                let reached = try await takeReached(machine, nodes)
+                #expect(reached == Set(points.map { $0[...] }), "\(points): \(outcome.error)")
+                // The agent dies each time it comes to that request, so the command fails, and says on which host; but for
+                // the lock, which is given back when all is done.
+                #expect(isLast || outcome.status != 0, "\(points): \(outcome.error)")
+                #expect(outcome.status == 0 || outcome.error.contains("\(name)-"), "\(points): \(outcome.error)")
+                isFirst = false
+            }
+            let last = try await machine.run([machine.sealer, "apply", "--name", name], environment: environment)
+            #expect(last.status == 0, "\(last.error)")
+            try await expectNothingToDo(machine, name: name, environment: environment)
+            try await machine.check([machine.sealer, "delete", "--name", name], environment: environment)
+        } catch {
+            try await machine.run([machine.sealer, "delete", "--name", name], environment: environment)
+            throw error
+        }
+        #expect(try await machine.leftovers(of: name) == [])
+    }
+}
