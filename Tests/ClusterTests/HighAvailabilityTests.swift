@@ -72,11 +72,44 @@ extension ClusterTests {
                 return plan.status == 0
             }
             for node in nodes[3...] { #expect(try await askFromWorker(machine, node)) }
+            try await expectOneRegistry(machine, name: name, nodes: nodes, in: scratch.path, environment: environment)
             try await sealer(["delete", "--name", name])
         } catch {
             try await machine.run([machine.sealer, "delete", "--name", name], environment: environment)
             throw error
         }
         #expect(try await machine.leftovers(of: name) == [])
+    }
+
+    /// `registry.ha: false`: the first master alone serves, and all the others find it; the same again backwards.
+    private func expectOneRegistry(
+        _ machine: Machine, name: String, nodes: [String], in folder: FilePath, environment: [String: String]
+    ) async throws {
+        let file = folder.appending("Clusterfile")
+        try await machine.check(
+            [machine.sealer, "gen", "--name", name, "--output-file", file.string], environment: environment)
+        let text = try await machine.check(["cat", file.string])
+        for isShared in [false, true] {
+            try Data(text.replacing("spec:\n", with: "spec:\n  registry: {localRegistry: {ha: \(isShared)}}\n").utf8)
+                .write(to: URL(filePath: file.string))
+            try await machine.check(
+                [machine.sealer, "apply", "--file", file.string, "--yes"], environment: environment)
+            try await expectNothingToDo(machine, name: name, environment: environment)
+            var serving: [String] = []
+            for node in nodes {
+                let unit = try await machine.run([
+                    "docker", "exec", node, "systemctl", "is-active", "--quiet", "sealer-registry.service",
+                ])
+                if unit.status == 0 { serving.append(node) }
+                // By its name, as containerd asks, with the cluster's certificate.
+                let answer = try await machine.run([
+                    "docker", "exec", node, "bash", "-c",
+                    "timeout 20 openssl s_client -connect sea.hub:5000 -brief -verify_return_error "
+                        + "-verify_hostname sea.hub -CAfile /etc/containerd/certs.d/_default/ca.crt </dev/null",
+                ])
+                #expect(answer.status == 0, "\(node): \(answer.error)")
+            }
+            #expect(serving == (isShared ? Array(nodes.prefix(3)) : [nodes[0]]))
+        }
     }
 }
