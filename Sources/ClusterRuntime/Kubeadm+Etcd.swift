@@ -36,10 +36,7 @@ extension Kubeadm {
     /// does, the API server's watches were cut, some for minutes (kubernetes/kubernetes#97294).
     func joinEtcd(_ node: ClusterNode, through master: ClusterNode, step: Step) async throws {
         let peer = EtcdMember.peerAddress(node.address)
-        // Whoever has its name or its address is not this host, whose etcd begins with nothing.
-        try await removeEtcdMembers(through: master, of: node.name, step: step) {
-            $0.name == node.name || $0.peerAddresses.contains(peer)
-        }
+        try await makeRoomInEtcd(for: node, through: master, step: step)
         let members = try await Self.patiently {
             let known = try await etcdMembers(through: master)
             if known.contains(where: { $0.peerAddresses.contains(peer) }) { return known }
@@ -71,9 +68,10 @@ extension Kubeadm {
             try await Failpoint.reach("etcd-manifest \(node.name)")
             try await promote(learner, named: node.name, through: master)
         } catch {
-            // A learner costs no quorum, but nobody else can learn as long as it is there.
+            // A learner costs no quorum, but nobody else can learn as long as it is there. In a task of its own: this one may be
+            // cancelled.
             do {
-                _ = try await etcd(["member", "remove", learner.identifierInHex], master)
+                _ = try await Task { try await etcd(["member", "remove", learner.identifierInHex], master) }.value
             } catch {
                 step.note("\(node.name) is still a learner of etcd; the next attempt takes it out")
             }
@@ -81,6 +79,15 @@ extension Kubeadm {
         }
         try await Failpoint.reach("vote \(node.name)")
         step.note("etcd: \(node.name) has a vote")
+    }
+
+    /// Whoever has the host's name or its address in etcd is not this host, whose etcd begins with nothing; and whoever learns is
+    /// what another attempt left, for members come one at a time.
+    public func makeRoomInEtcd(for node: ClusterNode, through master: ClusterNode, step: Step) async throws {
+        let peer = EtcdMember.peerAddress(node.address)
+        try await removeEtcdMembers(through: master, of: node.name, step: step) {
+            $0.name == node.name || $0.peerAddresses.contains(peer) || $0.isLearner
+        }
     }
 
     private func promote(_ learner: EtcdMember, named name: String, through master: ClusterNode) async throws {
@@ -140,12 +147,13 @@ extension Kubeadm {
         }
         for member in leaving {
             step.note("etcd: taking \(member.name.isEmpty ? "a member that never started" : member.name) out")
-            _ = try await etcd(["member", "remove", member.identifierInHex], master)
-        }
-        let left = try await etcdMembers(through: master)
-        guard !left.contains(where: { one in leaving.contains { $0.identifier == one.identifier } }) else {
-            throw Failure(
-                .integrity, "\(node) is a member of etcd still, although it was taken out", at: master.host.name)
+            // Asked twice it does not know the member any more; what counts is who is left.
+            let removed = try await etcd(["member", "remove", member.identifierInHex], master, mayFail: true)
+            let left = try await etcdMembers(through: master)
+            guard !left.contains(where: { $0.identifier == member.identifier }) else {
+                throw Failure(
+                    .commandFailed, "\(node) is a member of etcd still: \(removed.errorText)", at: master.host.name)
+            }
         }
     }
 

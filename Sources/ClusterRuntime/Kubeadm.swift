@@ -108,7 +108,13 @@ public struct Kubeadm: KubernetesRuntime {
         if node.role == .master {
             switch etcdEntry {
             case .learning: try await joinEtcd(node, through: master, step: step)
-            case .voting: try await renewStaleServer(of: master, step: step)
+            case .voting:
+                do {
+                    try await renewStaleServer(of: master, step: step)
+                } catch let failure as Failure {
+                    // The node is a member all the same; services that lead nowhere show when pods are waited for.
+                    step.note("the API server of \(master.name) could not be started anew: \(failure.what)")
+                }
             case .learningByKubeadm: break
             }
         }
@@ -251,7 +257,8 @@ public struct Kubeadm: KubernetesRuntime {
     /// server starts.
     static func isPassing(_ error: String) -> Bool {
         [
-            "etcdserver: request timed out", "etcdserver: leader changed", "etcdserver: too many requests",
+            "etcdserver: request timed out", "etcdserver: unhealthy cluster", "etcdserver: leader changed",
+            "etcdserver: too many requests",
             "connection refused", "TLS handshake timeout", "i/o timeout", "unexpected EOF", "(ServiceUnavailable)",
             "Timeout: request did not complete", "context deadline exceeded", "Client.Timeout exceeded",
             // kubelet tells of the control plane's pods a while after they run.

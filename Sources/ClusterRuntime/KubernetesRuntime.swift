@@ -46,6 +46,10 @@ public protocol KubernetesRuntime: Sendable {
     /// - Parameter address: its address, where it is known: a member that has never started has no name.
     func removeEtcdMember(_ node: String, address: String?, through master: ClusterNode, step: Step) async throws
 
+    /// Takes out of etcd what a host that is about to join as a master would find there in its place, and what an attempt of
+    /// another one has left. Refuses as `removeEtcdMember`.
+    func makeRoomInEtcd(for node: ClusterNode, through master: ClusterNode, step: Step) async throws
+
     /// Deletes a node's object; none there is fine.
     func removeNode(_ node: String, through master: ClusterNode) async throws
 

@@ -90,7 +90,7 @@ struct PodNetwork {
             ip link show \(device) >/dev/null 2>&1 ||
               ip link add \(device) address \(part.hardwareAddress) type vxlan id 4096 dstport 8472 \
             local \(part.address) nolearning
-            ip link set \(device) mtu \(part.maximumTransmissionUnit) up
+            \(part.address.family == .v6 ? "ip link set \(device) address \(part.hardwareAddress)\n" : "")ip link set \(device) mtu \(part.maximumTransmissionUnit) up
             \(addresses.joined(separator: "\n"))
             while read -r base hardware address network; do
                 \(isOther) || continue

@@ -72,6 +72,16 @@ public struct CombinedProgress: ProgressSink {
     public func send(_ event: ProgressEvent) {
         for sink in sinks { sink.send(event) }
     }
+
+    /// Pauses each.
+    public func pause() async {
+        for sink in sinks { await sink.pause() }
+    }
+
+    /// Has each go on.
+    public func resume() {
+        for sink in sinks { sink.resume() }
+    }
 }
 
 /// Colours, or their absence (no-color.org).

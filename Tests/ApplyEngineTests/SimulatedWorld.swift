@@ -459,6 +459,10 @@ struct SimulatedKubernetes: KubernetesRuntime {
         }
     }
 
+    func makeRoomInEtcd(for node: ClusterNode, through master: ClusterNode, step: Step) async throws {
+        try change(master.host.name) { $0.etcd.remove(node.name) }
+    }
+
     func removeNode(_ node: String, through master: ClusterNode) async throws {
         try change(master.host.name) { state in
             if state.etcd.contains(node) { state.violations.append("\(node) is removed, and is in etcd still") }

@@ -9,9 +9,9 @@ import Report
 
 /// The registry of the cluster, as a source of bytes and as something that ends.
 extension ClusterWork {
-    /// Where a host gets the image from. A master is told the address: it may know the registry's name as its own already.
+    /// Where a host gets the image from: of the masters' registries one has it for certain, the one that the operator sent it to.
     func registry(for node: NodeBlueprint) throws -> ImageDistribution.Source {
-        let address = node.isMaster ? try self.node(source.registryHost ?? firstName, try blueprint()).address : nil
+        let address = try self.node(source.registryHost ?? firstName, try blueprint()).address
         return ImageDistribution.Source(
             url: source.settings.registry.url, address: address, authority: source.identity.registry.authority)
     }

@@ -247,6 +247,10 @@ final class ClusterWork: StepPerformer {
         let (runtime, tickets) = (runtime, tickets)
         let ticket = try await tickets.ticket { try await runtime.makeTicket(through: master) }
         let newcomer = try await newcomer(node, handle)
+        // kubeadm refuses to join while a member of etcd does not answer. A cluster of this very command has no such one.
+        if node.isMaster, observation?.kubernetes != nil {
+            try await runtime.makeRoomInEtcd(for: newcomer, through: master, step: handle)
+        }
         try await runtime.join(newcomer, through: master, ticket: ticket, step: handle)
         // It has an API server of its own now.
         if node.isMaster { try await write(names: node.names, to: newcomer.host) }

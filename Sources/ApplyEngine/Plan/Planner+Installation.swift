@@ -7,7 +7,8 @@ extension Planner {
     static let runtimeWidth = 10
 
     /// Scripts that start the container runtime and kubelet of members anew go one host at a time: masters first, then one worker;
-    /// the other workers follow, some at a time. What does not run stops at the first host. New hosts need not wait for anybody.
+    /// the other workers follow, some at a time, and where one fails, those that come after it do not begin. New hosts need not
+    /// wait for anybody.
     mutating func addInstallation() {
         let members = difference.hosts.filter { $0.membership == .complete && $0.runtime != nil }
         let workers = members.filter { !$0.isMaster }.map(\.host)
@@ -20,18 +21,16 @@ extension Planner {
         }.map(\.element)
         for host in hosts {
             var before: [PlanStep.ID] = []
-            var lane: String?
             if let turn = inTurn[host.host] {
-                // The last one that went alone.
-                let last = min(turn, masters.count + 1) - 1
+                // The last one that went alone, or the one of the same column before.
+                let last = max(min(turn, masters.count + 1) - 1, turn - Self.runtimeWidth)
                 if last >= 0 { before = ["runtime/\(turns[last])"] }
-                if turn > masters.count { lane = "runtime-\((turn - masters.count - 1) % Self.runtimeWidth)" }
             }
-            addInstallation(host, after: before, lane: lane)
+            addInstallation(host, after: before)
         }
     }
 
-    private mutating func addInstallation(_ host: NodeDifference, after turn: [PlanStep.ID], lane: String?) {
+    private mutating func addInstallation(_ host: NodeDifference, after turn: [PlanStep.ID]) {
         let first = pluginSteps(.preInstall) + pluginSteps(.preScaleUp)
         var before = prepared(host) + first
         before += addPlugins(.preInitHost, on: host, .install, after: before)
@@ -48,7 +47,7 @@ extension Planner {
             let isMember = host.membership == .complete
             step(
                 "runtime/\(host.host)", .install, .installRuntime, on: host.host,
-                "install the container runtime and kubelet", reason, after: before + turn, lane: lane,
+                "install the container runtime and kubelet", reason, after: before + turn,
                 // A member's kubelet is waited for besides.
                 limit: isMember ? 1020 : 600)
         }

@@ -39,7 +39,10 @@ public struct Planner: Sendable {
         for host in difference.hosts { addPlugins(.preScaleUp, on: host, .install, after: prepared(host)) }
         addInstallation()
         addConfiguration()
-        for node in difference.leaving { node.successor.map { addGone(node, successor: $0) } }
+        for node in difference.leaving {
+            if let successor = node.successor { addGone(node, successor: successor) }
+            if isDead(node) { addEtcdEnd(node, .controlPlane, Self.leavingReason) }
+        }
         for host in difference.hosts { addMembership(host) }
         for host in difference.hosts { addLabels(host) }
         for host in difference.hosts { addArrival(host) }
@@ -117,8 +120,10 @@ public struct Planner: Sendable {
             step(
                 "join/\(host.host)", .controlPlane, .joinMaster, on: host.host, "join the control plane",
                 "it is no member yet",
-                after: ready + imageSource + ["init", "upload-configuration"] + predecessors(of: host),
-                lane: Self.controlPlaneLane, limit: 480)
+                after: ready + imageSource + ["init", "upload-configuration"] + predecessors(of: host)
+                    // Nobody comes into etcd as long as one of its members does not answer.
+                    + difference.leaving.filter(isDead).map { "etcd/\($0.node)" },
+                lane: Self.controlPlaneLane, limit: 720)
         } else {
             step(
                 "join/\(host.host)", .join, .joinNode, on: host.host, "join the cluster", "it is no member yet",
@@ -135,14 +140,28 @@ public struct Planner: Sendable {
     /// only afterwards, for etcd counts with a member that does not answer.
     private mutating func addGone(_ node: LeavingNode, successor: String) {
         let reason = "its host is gone: \(successor) has its address"
-        if node.isMaster {
-            step(
-                "etcd/\(node.node)", .controlPlane, .removeEtcdMember(node: node.node), on: difference.first,
-                "take \(node.node) out of etcd", reason, isDestructive: true, lane: Self.controlPlaneLane, limit: 180)
-        }
+        if node.isMaster { addEtcdEnd(node, .controlPlane, reason) }
         step(
             "remove/\(node.node)", .controlPlane, .removeNode(node: node.node), on: difference.first,
             "remove the node \(node.node)", reason, isDestructive: true, after: ["etcd/\(node.node)"], limit: 120)
+    }
+
+    private static let leavingReason = "the Clusterfile does not name it any more"
+
+    /// Whether a master that leaves cannot be reached any more. A successor has its own way.
+    private func isDead(_ node: LeavingNode) -> Bool {
+        node.isMaster && node.isRegistered && node.host == nil && node.successor == nil
+    }
+
+    private mutating func addEtcdEnd(
+        _ node: LeavingNode, _ phase: PlanPhase, _ reason: String, after: [PlanStep.ID] = []
+    ) {
+        let id = "etcd/\(node.host ?? node.node)"
+        guard !names.contains(id) else { return }
+        step(
+            id, phase, .removeEtcdMember(node: node.node), on: difference.first, "take \(node.node) out of etcd",
+            reason,
+            isDestructive: true, after: after, lane: Self.controlPlaneLane, limit: 180)
     }
 
     private mutating func addLabels(_ host: NodeDifference) {
@@ -153,7 +172,7 @@ public struct Planner: Sendable {
     }
 
     private mutating func addLeaving(_ node: LeavingNode) {
-        let reason = "the Clusterfile does not name it any more"
+        let reason = Self.leavingReason
         let name = node.host ?? node.node
         // Whoever comes is there before others go.
         let joins = difference.hosts.map { "join/\($0.host)" }
@@ -163,23 +182,20 @@ public struct Planner: Sendable {
                 "drain/\(name)", .leave, .drain(node: node.node), on: difference.first,
                 "move the pods of \(node.node) elsewhere",
                 reason, isDestructive: true, after: joins + farewell, lane: Self.drainLane, limit: 720)
-            if node.isMaster {
-                step(
-                    "etcd/\(name)", .leave, .removeEtcdMember(node: node.node), on: difference.first,
-                    "take \(node.node) out of etcd", reason, isDestructive: true, after: ["drain/\(name)"],
-                    lane: Self.controlPlaneLane, limit: 180)
-            }
+            if node.isMaster { addEtcdEnd(node, .leave, reason, after: ["drain/\(name)"]) }
             step(
                 "remove/\(name)", .leave, .removeNode(node: node.node), on: difference.first,
                 "remove the node \(node.node)", reason, isDestructive: true, after: ["drain/\(name)", "etcd/\(name)"],
                 limit: 120)
         }
         if let host = node.host {
+            // It may be one still, though somebody has deleted its node.
+            if node.isMaster, difference.isInitialised { addEtcdEnd(node, .leave, reason, after: joins + farewell) }
             step(
                 "reset/\(host)", .clean, .reset, on: host, "take off the host all that sealer brought", reason,
                 isDestructive: true,
                 // Nobody gets images there any more.
-                after: ["remove/\(name)"] + farewell + imageSource + ways, limit: 900)
+                after: ["etcd/\(name)", "remove/\(name)"] + farewell + imageSource + ways, limit: 900)
             addPlugins(.postCleanHost, of: node.plugins, on: host, .clean, after: ["reset/\(host)"])
         }
     }

@@ -55,13 +55,19 @@ final class SecretSource: Sendable {
             let before = reference == .prompt ? state.question : nil
             let task = Task {
                 _ = await before?.result
+                try Task.checkCancellation()
                 return try await self.fetch(reference, what)
             }
             state.answers[wanted] = task
             if reference == .prompt { state.question = task }
             return task
         }
-        return try await task.value
+        return try await withTaskCancellationHandler {
+            try await task.value
+        } onCancel: {
+            // Whoever waits for the same answer belongs to the same command.
+            task.cancel()
+        }
     }
 
     private func fetch(_ reference: SecretReference, _ what: String) async throws -> String {
