@@ -8,6 +8,8 @@ import SystemPackage
 extension Kubeadm {
     /// How long a new member may take to start and to have all that the others have.
     static let learningLimit = Duration.seconds(180)
+    /// After that time a member that does not learn is started anew, once.
+    static let learningPatience = Duration.seconds(45)
 
     /// How members come into etcd.
     enum EtcdEntry {
@@ -66,7 +68,7 @@ extension Kubeadm {
                 ["kubeadm", "init", "phase", "etcd", "local", "--config", Self.configurationFile.string],
                 configuration: file.bytes, token: token, on: node, limit: .seconds(60), step: step)
             try await Failpoint.reach("etcd-manifest \(node.name)")
-            try await promote(learner, named: node.name, through: master)
+            try await promote(learner, on: node, through: master, step: step)
         } catch {
             // A learner costs no quorum, but nobody else can learn as long as it is there. In a task of its own: this one may be
             // cancelled.
@@ -90,23 +92,46 @@ extension Kubeadm {
         }
     }
 
-    private func promote(_ learner: EtcdMember, named name: String, through master: ClusterNode) async throws {
-        let end = ContinuousClock.now + Self.learningLimit
+    private func promote(_ learner: EtcdMember, on node: ClusterNode, through master: ClusterNode, step: Step)
+        async throws
+    {
+        let begin = ContinuousClock.now
+        var isStartedAnew = false
         while true {
             // Refused as long as it does not run or lacks something.
             let result = try await etcd(["member", "promote", learner.identifierInHex], master, mayFail: true)
             let known = try await etcdMembers(through: master).first { $0.identifier == learner.identifier }
             if let known, !known.isLearner { return }
-            guard ContinuousClock.now < end else {
+            let waited = ContinuousClock.now - begin
+            if waited > Self.learningPatience, !isStartedAnew {
+                isStartedAnew = true
+                let what = known?.name.isEmpty == false ? "does not get on" : "has not started"
+                step.note("etcd of \(node.name) \(what) after \(Self.learningPatience.inWords): starting it anew")
+                try await startEtcdAnew(on: node)
+            }
+            guard waited < Self.learningLimit else {
+                let lines =
+                    try await newestLog(of: "etcd", on: node)?.lines.suffix(5) ?? ["(it has no log: it never started)"]
                 throw Failure(
                     .timeout,
-                    "etcd of \(name) has not caught up with the others within \(Self.learningLimit.inWords): "
-                        + result.errorText,
-                    at: name,
-                    remedy: "see why on the host: crictl logs of the container etcd, journalctl --unit kubelet")
+                    "etcd of \(node.name) has not caught up with the others within \(Self.learningLimit.inWords): "
+                        + "\(result.errorText)\nits log ends with:\n\(lines.joined(separator: "\n"))",
+                    at: node.name, remedy: "see why on the host: journalctl --unit kubelet")
             }
             try await Task.sleep(for: .milliseconds(300))
         }
+    }
+
+    /// kubelet starts what ended, and looks anew for what it has to run.
+    private func startEtcdAnew(on node: ClusterNode) async throws {
+        try await node.host.check(
+            .script(
+                """
+                pid="$(ss -Hltnp 'sport = :2380' | sed -n 's/.*pid=\\([0-9]*\\).*/\\1/p' | head -n 1)"
+                [[ -z $pid ]] || kill "$pid" || true
+                systemctl restart kubelet.service
+                """),
+            purpose: "starting etcd anew", limit: .seconds(90))
     }
 
     /// A member of another name at the address is not taken for the node's: it may be its successor.
@@ -147,12 +172,14 @@ extension Kubeadm {
         }
         for member in leaving {
             step.note("etcd: taking \(member.name.isEmpty ? "a member that never started" : member.name) out")
-            // Asked twice it does not know the member any more; what counts is who is left.
-            let removed = try await etcd(["member", "remove", member.identifierInHex], master, mayFail: true)
-            let left = try await etcdMembers(through: master)
-            guard !left.contains(where: { $0.identifier == member.identifier }) else {
-                throw Failure(
-                    .commandFailed, "\(node) is a member of etcd still: \(removed.errorText)", at: master.host.name)
+            try await Self.patiently {
+                // Asked twice it does not know the member any more; what counts is who is left.
+                let removed = try await etcd(["member", "remove", member.identifierInHex], master, mayFail: true)
+                let left = try await etcdMembers(through: master)
+                guard !left.contains(where: { $0.identifier == member.identifier }) else {
+                    throw Failure(
+                        .commandFailed, "\(node) is a member of etcd still: \(removed.errorText)", at: master.host.name)
+                }
             }
         }
     }
