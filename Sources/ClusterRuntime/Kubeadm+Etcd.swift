@@ -54,6 +54,7 @@ extension Kubeadm {
             throw Failure(
                 .integrity, "\(node.name) is no member of etcd, although it was added", at: master.host.name)
         }
+        try await waitUntilStorageIsKnown(of: node, through: master)
         step.note("etcd: \(node.name) is a learner")
         try await Failpoint.reach("learner \(node.name)")
         do {
@@ -118,6 +119,19 @@ extension Kubeadm {
                         + "\(result.errorText)\nits log ends with:\n\(lines.joined(separator: "\n"))",
                     at: node.name, remedy: "see why on the host: journalctl --unit kubelet")
             }
+            try await Task.sleep(for: .milliseconds(300))
+        }
+    }
+
+    /// kubelet knows only some seconds after its start how much storage there is. etcd's pod of Kubernetes before 1.22 asks for some,
+    /// is refused until then, and not tried again (kubernetes/kubernetes#99305).
+    private func waitUntilStorageIsKnown(of node: ClusterNode, through master: ClusterNode) async throws {
+        let end = ContinuousClock.now + .seconds(30)
+        while ContinuousClock.now < end {
+            let known = try await kubectl(
+                ["get", "node", node.name, "--output=jsonpath={.status.allocatable.ephemeral-storage}"], through: master
+            )
+            if known.status == 0, !known.output.isEmpty, known.outputText != "0" { return }
             try await Task.sleep(for: .milliseconds(300))
         }
     }

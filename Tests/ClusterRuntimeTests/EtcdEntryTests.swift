@@ -20,6 +20,8 @@ struct EtcdEntryTests {
             /// Members that do not answer, by name.
             var silent: Set<String> = []
             var added = 0
+            /// How often the node's storage was asked for; it is known at the third time.
+            var looks = 0
         }
         let state: Mutex<State>
 
@@ -29,6 +31,10 @@ struct EtcdEntryTests {
 
         func answer(_ words: [String]) -> CommandResult {
             state.withLock { state in
+                if words.contains("--output=jsonpath={.status.allocatable.ephemeral-storage}") {
+                    state.looks += 1
+                    return .succeeded(state.looks > 2 ? "1Gi" : "")
+                }
                 guard let start = words.firstIndex(of: "etcdctl") else { return .failed("what is \(words)?") }
                 let common = ["--cacert=", "--cert=", "--key=", "--write-out="]
                 let arguments = words[(start + 1)...].filter { word in !common.contains { word.hasPrefix($0) } }
@@ -134,6 +140,7 @@ struct EtcdEntryTests {
         let members = "m1=https://10.0.0.1:2380,m2=https://10.0.0.2:2380,m9=https://10.0.0.9:2380"
         #expect(told[0].contains(members))
         #expect(etcd.members.map(\.isLearner) == [false, false, false])
+        #expect(etcd.state.withLock { $0.looks } == 3)
     }
 
     @Test("once, also when the answer to its coming is lost")
