@@ -33,9 +33,10 @@ struct RolloutTests {
         #expect(steps["runtime/m0"]?.after == [])
         #expect(steps["runtime/m1"]?.after == ["runtime/m0"])
         #expect(steps["runtime/n0"]?.after == ["runtime/m1"])
-        for number in 1..<25 { #expect(steps["runtime/n\(number)"]?.after == ["runtime/n0"]) }
-        let lanes = (1..<25).map { steps["runtime/n\($0)"]?.lane }
-        #expect(Set(lanes).count == Planner.runtimeWidth && !lanes.contains(nil))
+        // Columns: one that fails ends its own, so that at most so many fail.
+        for number in 1..<25 {
+            #expect(steps["runtime/n\(number)"]?.after == ["runtime/n\(max(number - Planner.runtimeWidth, 0))"])
+        }
         for new in ["n99", "m2"] {
             #expect(steps["runtime/\(new)"]?.after == [] && steps["runtime/\(new)"]?.lane == nil)
         }
