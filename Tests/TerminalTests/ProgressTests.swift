@@ -119,7 +119,7 @@ import Testing
         #expect(!terminal.written.contains("too late"))
     }
 
-    @Test func aQuestionHasTheTerminalForItself() async {
+    @Test func aQuestionHasTheTerminalForItself() async throws {
         let terminal = FakeTerminal()
         let live = LiveProgress(terminal, style: plainStyle)
         let (good, open) = (StepID(), StepID())
@@ -132,7 +132,7 @@ import Testing
         let before = terminal.written
         live.send(.finished(good, detail: "12 layers"))
         // Longer than it takes to draw.
-        try? await Task.sleep(for: DisplayQueue.interval * 4)
+        try await Task.sleep(for: DisplayQueue.interval * 4)
         #expect(terminal.written == before)
         terminal.write("\n")
         live.resume()
