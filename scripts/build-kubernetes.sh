@@ -85,7 +85,7 @@ case "${SEALER_KUBERNETES_FROM:-source}" in
     *) die "SEALER_KUBERNETES_FROM is source or release, not $SEALER_KUBERNETES_FROM" ;;
 esac
 
-"$work_folder/result/kubeadm" version -o short | grep -Fxq "v$kubernetes_version" || die "kubeadm does not say v$kubernetes_version"
+[[ "$("$work_folder/result/kubeadm" version -o short)" == "v$kubernetes_version" ]] || die "kubeadm does not say v$kubernetes_version"
 rm -rf "$kubernetes_binaries"
 mv "$work_folder/result" "$kubernetes_binaries"
 rm -rf "$testbed_cache/go-build"

@@ -67,7 +67,8 @@ take_c_library() {
 
 new_context
 etcd_folder="$("$repository/scripts/unpack-packages.sh" etcd etcd-server etcd-client)"
-"$etcd_folder/usr/bin/etcd" --version | grep -Fxq "etcd Version: $etcd_version" ||
+# Not by grep -q, which may end before etcd has said all: that would count as etcd's failure.
+[[ "$("$etcd_folder/usr/bin/etcd" --version)" == "etcd Version: $etcd_version"$'\n'* ]] ||
     die "Debian's etcd is not $etcd_version any more: change etcd_version in scripts/testbed.sh, and the tag in imageList"
 # As in the image of others, its client is there too: a master that is gone is taken out of etcd with it.
 take "$etcd_folder" usr/bin/etcd usr/bin/etcdctl
