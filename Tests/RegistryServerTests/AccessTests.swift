@@ -188,7 +188,7 @@ import Testing
     @Test func otherRegistriesStayHiddenFromAConfinedAccount() async throws {
         var rules = AccessRules()
         try await pushing(hasAccounts: true, { rules = $0.access }) { pusher in
-            var configuration = RegistryServerConfiguration()
+            var configuration = RegistryServerConfiguration.patient
             configuration.access = rules
             let reading = try await RegistryServer.start(configuration, content: StoreContent(store: pusher.store))
             func texts(_ target: String, _ headers: [String: String]) async throws -> [String] {
@@ -238,7 +238,7 @@ import Testing
         let file = scratch.path.appending("htpasswd")
         try AtomicFile.write(Array("alice:\(PasswordTests.secretHash)\n".utf8), to: file)
         func start(_ change: (inout RegistryServerConfiguration) -> Void) async -> Failure? {
-            var configuration = RegistryServerConfiguration()
+            var configuration = RegistryServerConfiguration.patient
             change(&configuration)
             do {
                 let content = WritableStoreContent(store: store)
@@ -262,7 +262,7 @@ import Testing
                 $0.access.allowsAnonymousPush = true
             }?.kind == .usage)
         #expect(await start { $0.access.htpasswd = scratch.path.appending("none") }?.kind == .notFound)
-        var configuration = RegistryServerConfiguration()
+        var configuration = RegistryServerConfiguration.patient
         configuration.isWritable = true
         configuration.access.allowsAnonymousPush = true
         await #expect(throws: Failure.self) {

@@ -10,6 +10,18 @@ import Testing
 
 @testable import RegistryServer
 
+extension RegistryServerConfiguration {
+    /// One for tests whose subject is not time: between two requests of a client whose machine is busy with other tests more may
+    /// pass than is usual.
+    static var patient: RegistryServerConfiguration {
+        var configuration = RegistryServerConfiguration()
+        configuration.requestLimit = .seconds(600)
+        configuration.receiveLimit = .seconds(600)
+        configuration.sendLimit = .seconds(600)
+        return configuration
+    }
+}
+
 /// Runs a registry that takes pushes, on an empty store, while `body` runs.
 ///
 /// - Parameter hasAccounts: alice may push, bob may only pull, carol may push and sees `docker.io/carol` only; else everybody
@@ -22,7 +34,7 @@ func pushing(
 ) async throws {
     let scratch = try Scratch()
     let store = try await ImageStore.open(scratch.path.appending("store"))
-    var configuration = RegistryServerConfiguration()
+    var configuration = RegistryServerConfiguration.patient
     configuration.isWritable = true
     configuration.isDeletable = true
     if hasAccounts {

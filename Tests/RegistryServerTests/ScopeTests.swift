@@ -56,7 +56,7 @@ import Testing
     @Test func ofAStore() async throws {
         var rules = AccessRules()
         try await pushing(hasAccounts: true, { rules = $0.access }) { pusher in
-            var configuration = RegistryServerConfiguration()
+            var configuration = RegistryServerConfiguration.patient
             configuration.access = rules
             let reading = try await RegistryServer.start(configuration, content: StoreContent(store: pusher.store))
             let ports = [pusher.server.port, reading.port]
@@ -133,7 +133,7 @@ import Testing
         let config = try writer.blob(Data("{}".utf8), type: MediaType.config, in: "carol/own")
         let document = ImageManifest(config: config, layers: [])
         let own = try writer.manifest(document, type: MediaType.manifest, in: "carol/own", tag: "v1")
-        var configuration = RegistryServerConfiguration()
+        var configuration = RegistryServerConfiguration.patient
         configuration.access.htpasswd = file
         configuration.access.confined = ["carol": ["carol"]]
         let content = try await DistributionTree(writer.root)

@@ -27,7 +27,7 @@ private final class Log: Sendable {
     ) async throws {
         let scratch = try Scratch()
         let fixture = try await ContentFixture(in: scratch.path)
-        var configuration = RegistryServerConfiguration()
+        var configuration = RegistryServerConfiguration.patient
         change(&configuration)
         let server = try await RegistryServer.start(
             configuration, content: StoreContent(store: fixture.store), log: log)
@@ -385,7 +385,7 @@ private final class Log: Sendable {
 
     @Test func aPortThatIsTaken() async throws {
         try await serving { fixture, server in
-            var configuration = RegistryServerConfiguration()
+            var configuration = RegistryServerConfiguration.patient
             configuration.port = server.port
             let error = await #expect(throws: Failure.self) {
                 try await RegistryServer.start(configuration, content: StoreContent(store: fixture.store))
@@ -398,7 +398,7 @@ private final class Log: Sendable {
         let scratch = try Scratch()
         let file = scratch.path.appending("x.pem")
         try AtomicFile.write(Array("no PEM".utf8), to: file)
-        var configuration = RegistryServerConfiguration()
+        var configuration = RegistryServerConfiguration.patient
         configuration.tls = .init(certificate: file, key: file)
         let store = try await ImageStore.open(scratch.path.appending("store"))
         let error = await #expect(throws: Failure.self) {
