@@ -106,12 +106,18 @@ struct PodNetwork {
 
     /// Gives devices that come from now on IPv6, which those of containers lack, and lets the kernel forward it. Images need not do
     /// that: it concerns the host's own way out. A host that learns its routes from routers stops to listen to them when it
-    /// forwards, unless it is told to go on.
+    /// forwards, unless it is told to go on: told for what stands on a network card, at most three devices above it, whether
+    /// routers have spoken yet or not, and for where they have. Never for the devices of containers, one of which could call
+    /// itself a router (CVE-2020-10749).
     private static let kernelSettings = [
         "echo 0 >/proc/sys/net/ipv6/conf/default/disable_ipv6",
-        "for interface in $(ip -6 route show default proto ra | sed -n 's/.* dev \\([^ ]*\\).*/\\1/p'); do",
-        "    file=/proc/sys/net/ipv6/conf/$interface/accept_ra",
-        "    [ \"$(cat \"$file\")\" != 1 ] || echo 2 >\"$file\"",
+        "for interface in /sys/class/net/*; do",
+        "    file=/proc/sys/net/ipv6/conf/${interface##*/}/accept_ra",
+        "    [ -e \"$file\" ] && [ \"$(cat \"$file\")\" = 1 ] || continue",
+        "    ls -d \"$interface/device\" \"$interface\"/lower_*/device \"$interface\"/lower_*/lower_*/device \\",
+        "        \"$interface\"/lower_*/lower_*/lower_*/device 2>/dev/null | grep -q . ||",
+        "        ip -6 route show default proto ra dev \"${interface##*/}\" | grep -q . || continue",
+        "    echo 2 >\"$file\"",
         "done",
         "echo 1 >/proc/sys/net/ipv6/conf/all/forwarding",
     ]

@@ -1,7 +1,9 @@
 import Clusterfile
 import FoundationEssentials
+import LinuxSystem
 import Report
 import SystemPackage
+import TestSupport
 import Testing
 
 @testable import ClusterRuntime
@@ -113,6 +115,35 @@ struct PodNetworkPlanTests {
         let bothScript = try file("pod-network.sh", of: both)
         #expect(bothScript.contains("[ \"$base\" != 10.244.1.0 ] && [ \"$base\" != fd00:1:0:1:: ] || continue\n"))
         #expect(bothScript.contains("\niptables ") && bothScript.contains("\nip6tables "), "\(bothScript)")
+    }
+
+    @Test("a host goes on to listen to its routers, and never to a container that calls itself one")
+    func routers() async throws {
+        let scratch = try Scratch()
+        let script = try file(
+            "pod-network.sh", of: try plan([Self.six], [("a", "fd00::2")]).aspect(of: "a")
+        ).replacing("/sys/", with: "\(scratch.path)/sys/").replacing("/proc/", with: "\(scratch.path)/proc/")
+        let settings = try #require(script.firstRange(of: "conf/all/forwarding\n"))
+        let path = scratch.path.appending("script")
+        try AtomicFile.write(
+            Array(
+                """
+                device() { mkdir -p \(scratch.path)/proc/sys/net/ipv6/conf/$1 \(scratch.path)/sys/class/net/$1
+                    echo $2 >\(scratch.path)/proc/sys/net/ipv6/conf/$1/accept_ra; }
+                for name in all default lo eth0 off bond0 br0 cni0 veth1 guest; do device $name 1; done
+                device off 0
+                cd \(scratch.path)/sys/class/net
+                mkdir eth0/device off/device
+                ln -s ../eth0 bond0/lower_eth0; ln -s ../bond0 br0/lower_bond0; ln -s ../veth1 cni0/lower_veth1
+                # A guest without a network card of its own, to which a router has spoken.
+                ip() { case "$*" in *'dev guest') echo default via fe80::1;; esac; }
+                \(script[..<settings.upperBound])
+                cd \(scratch.path)/proc/sys/net/ipv6/conf
+                grep -l 2 */accept_ra
+                """.utf8), to: path)
+        let told = try await #require(Program("sh")).run([path.string], in: scratch.path)
+        #expect(
+            told.split(separator: "\n") == ["bond0", "br0", "eth0", "guest"].map { "\($0)/accept_ra" }, "\(told)")
     }
 
     @Test("the CNI configuration has a range and a way out for each family")

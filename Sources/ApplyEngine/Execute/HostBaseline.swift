@@ -10,10 +10,12 @@ enum HostBaseline {
     /// The most lines of a difference that are told.
     private static let shownLines = 30
 
-    /// Lists files, units, mounts, network devices, routes, rules of the packet filter and users, a line each, sorted.
+    /// Lists files, units, mounts, network devices, routes, rules of the packet filter and users, a line each, sorted; and that
+    /// the rules for IPv6 are among them, which older lists lack.
     private static let listing = #"""
         export LC_ALL=C
         list() {
+            echo 'listed IPv6'
             find /etc /usr/bin /usr/sbin /usr/local /usr/libexec /opt -xdev -printf 'file %p\n' 2>/dev/null || true
             find /var/lib /root -xdev -mindepth 1 -maxdepth 1 -printf 'file %p\n' 2>/dev/null || true
             systemctl list-unit-files --no-legend --plain 2>/dev/null | awk '{ print "unit", $1 }' || true
@@ -52,12 +54,23 @@ enum HostBaseline {
             purpose: "writing down what the host has", limit: .seconds(40))
     }
 
+    /// A script that prints what is there now and is not in a list. From an older list, without rules for IPv6, it cannot be told
+    /// which of them are new.
+    static func comparison(with list: FilePath = path) -> String {
+        listing
+            + """
+            [[ -e \(list) ]] || exit 3
+            unknown='^listed '
+            grep -qx 'listed IPv6' \(list) || unknown='^(listed|packet filter of) IPv6'
+            comm -13 \(list) <(list_sorted) | sed -E "/$unknown/d"
+            """
+    }
+
     /// What is there now and was not then; nil when that cannot be told.
     static func additions(on host: any Host) async throws -> [String]? {
         do {
             let result = try await host.run(
-                .script(listing + "[[ -e \(path) ]] || exit 3\ncomm -13 \(path) <(list_sorted)"), limit: .seconds(200),
-                output: { _ in })
+                .script(comparison()), limit: .seconds(200), output: { _ in })
             guard result.status == 0 else { return nil }
             return result.outputText.split(separator: "\n").map(String.init)
         } catch let failure as Failure where failure.kind == .timeout {
