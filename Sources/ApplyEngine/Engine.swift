@@ -95,7 +95,6 @@ public struct Engine: Sendable {
         }
         let (blueprint, observation) = try await work.survey(places.wanted.filter { $0.transport != nil })
         try ClusterSupport.check(observation.kubernetes, settings: work.source.settings)
-        for warning in observation.hosts.compactMap(ClusterBlueprint.etcdWarning) { progress.send(.warning(warning)) }
         let (reached, leavingNames) = await leaving(places, work)
         await work.add(leaving: reached)
         var difference = try blueprint.difference(from: observation, leaving: reached, leavingNames: leavingNames)
@@ -154,7 +153,10 @@ public struct Engine: Sendable {
 
     /// Makes a cluster what its Clusterfile says.
     ///
-    /// - Parameter approve: is shown the plan before anything is changed, and may refuse by throwing.
+    /// Where an interrupted command left control planes that do not run, it begins with what they had before: without them
+    /// there is nobody who could be asked what is to be done.
+    ///
+    /// - Parameter approve: is shown the plan before any step of it begins, and may refuse by throwing.
     /// - Throws: `Failure` that names each step that failed, and the command that goes on from there. What was done stays done.
     public func apply(
         _ cluster: Cluster, _ options: Options, approve: @Sendable (Plan) async throws -> Void
@@ -168,7 +170,19 @@ public struct Engine: Sendable {
         defer { lock.release() }
         try await checkClaim(folder, cluster, options)
         return try await withWork(cluster, keep: true) { work, places in
-            let plan = try await self.plan(cluster, work, places)
+            let change = ClusterLock(purpose: .change, ended: lock.ended)
+            let plan: Plan
+            do {
+                plan = try await self.plan(cluster, work, places)
+            } catch let failure as Failure {
+                guard let interrupted = failure.causes.lazy.compactMap({ $0 as? InterruptedChange }).first else {
+                    throw failure
+                }
+                try await change.holding(on: places.masters, pool: work.pool, owner: owner, progress: progress) {
+                    try await work.mend(interrupted)
+                }
+                plan = try await self.plan(cluster, work, places)
+            }
             if let expected = options.expected {
                 let differences = plan.differences(from: expected)
                 guard differences.isEmpty else {
@@ -182,7 +196,7 @@ public struct Engine: Sendable {
             if plan.isEmpty {
                 try await claim(folder, cluster)
             } else {
-                try await ClusterLock(purpose: .change, ended: lock.ended).holding(
+                try await change.holding(
                     on: places.masters, pool: work.pool, owner: owner, progress: progress
                 ) {
                     try await work.marks.checkUnchanged(

@@ -7,6 +7,8 @@ public struct ConfigurationChange: Hashable, Sendable {
     public enum Part: String, Hashable, Sendable, Codable, CaseIterable {
         /// API server, controller manager and scheduler on every master.
         case controlPlane = "control-plane"
+        /// etcd on every master.
+        case etcd
         /// kubelet on every node.
         case kubelet
         /// kube-proxy on every node.
@@ -36,14 +38,30 @@ public struct ConfigurationChange: Hashable, Sendable {
     private static let parts: [(path: String, part: Part)] = [
         ("ClusterConfiguration.apiServer", .controlPlane), ("ClusterConfiguration.controllerManager", .controlPlane),
         ("ClusterConfiguration.scheduler", .controlPlane), ("ClusterConfiguration.featureGates", .controlPlane),
-        ("ClusterConfiguration.dns", .dns), ("KubeletConfiguration", .kubelet), ("KubeProxyConfiguration", .kubeProxy),
+        ("ClusterConfiguration.dns", .dns),
+        ("KubeletConfiguration", .kubelet), ("KubeProxyConfiguration", .kubeProxy),
         ("InitConfiguration.nodeRegistration.kubeletExtraArgs", .kubelet),
         ("JoinConfiguration.nodeRegistration.kubeletExtraArgs", .kubelet),
     ]
 
+    /// etcd's arguments by their beginnings that say who a member is, where its data are and how it is reached: with another one
+    /// it would not be the same member.
+    private static let fixedArguments = [
+        "name", "data-dir", "wal-dir", "initial-", "listen-peer-", "listen-client-", "advertise-", "force-new-cluster",
+        "discovery",
+        "cert-", "key-", "trusted-ca-", "client-cert-", "client-crl-", "peer-", "auto-tls", "ca-", "config-file",
+        "proxy",
+    ]
+
     /// What of the cluster it concerns.
     public var part: Part {
-        Self.parts.first { path == $0.path || path.hasPrefix($0.path + ".") || path.hasPrefix($0.path + "[") }?.part
+        let etcd = "ClusterConfiguration.etcd.local.extraArgs."
+        if path.hasPrefix(etcd) {
+            let name = path.dropFirst(etcd.count)
+            return Self.fixedArguments.contains { name.hasPrefix($0) } ? .fixed : .etcd
+        }
+        return Self.parts.first { path == $0.path || path.hasPrefix($0.path + ".") || path.hasPrefix($0.path + "[") }?
+            .part
             ?? .fixed
     }
 

@@ -26,16 +26,7 @@ struct FormerFiles: Codable, Hashable, Sendable {
 
     /// What is kept of an interrupted change; else what the files hold now, which is kept from here on.
     static func keep(_ paths: [FilePath], for purpose: String, on host: any Host) async throws -> FormerFiles {
-        if let bytes = try await host.readFile(place(purpose), limit: 8 << 20) {
-            do {
-                return try JSONDecoder().decode(FormerFiles.self, from: bytes)
-            } catch {
-                throw Failure(
-                    .integrity, "what was kept of an interrupted change cannot be read",
-                    at: "\(host.name):\(place(purpose))", remedy: "delete that file, then run it again",
-                    causes: [error])
-            }
-        }
+        if let kept = try await kept(for: purpose, on: host) { return kept }
         let states = try await host.inspect(paths)
         var files: [File] = []
         for path in paths {
@@ -47,6 +38,19 @@ struct FormerFiles: Codable, Hashable, Sendable {
         let former = FormerFiles(files: files, isFromNow: true)
         try await host.writeFile(place(purpose), try canonicalJSON(former), permissions: 0o600)
         return former
+    }
+
+    /// What is kept of an interrupted change; nil when there was none.
+    static func kept(for purpose: String, on host: any Host) async throws -> FormerFiles? {
+        guard let bytes = try await host.readFile(place(purpose), limit: 8 << 20) else { return nil }
+        do {
+            return try JSONDecoder().decode(FormerFiles.self, from: bytes)
+        } catch {
+            throw Failure(
+                .integrity, "what was kept of an interrupted change cannot be read",
+                at: "\(host.name):\(place(purpose))", remedy: "delete that file, then run it again",
+                causes: [error])
+        }
     }
 
     /// Writes the files as they were, those only that differ.

@@ -7,11 +7,13 @@ import YAML
 /// A running cluster takes another configuration: the part that lies in the cluster, and the masters' static pods.
 extension Kubeadm {
     private static let components = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"]
-    private static let manifests: FilePath = "/etc/kubernetes/manifests"
 
-    /// The static pods' files that `reconfigureControlPlane` writes. etcd's is not one of them: kubeadm can only write it for
-    /// a cluster of one member.
-    public static let controlPlaneFiles: [FilePath] = components.map { manifests.appending("\($0).yaml") }
+    static func manifest(of component: String) -> FilePath {
+        FilePath("/etc/kubernetes/manifests/\(component).yaml")
+    }
+
+    /// The static pods' files that `reconfigureControlPlane` writes.
+    public static let controlPlaneFiles = components.map(manifest)
 
     /// The purpose under which the files of the control plane are kept.
     static let controlPlanePurpose = "control-plane"
@@ -89,22 +91,37 @@ extension Kubeadm {
     public func reconfigureControlPlane(of master: ClusterNode, certificates: [CertificateFile], step: Step)
         async throws
     {
-        let former = try await FormerFiles.keep(
-            Self.controlPlaneFiles, for: Self.controlPlanePurpose, on: master.host)
         let pair = try await outdated(certificates, on: master)
         if !pair.isEmpty { step.note("the API server gets a certificate with other names") }
         try await CertificateFile.place(pair, on: master.host)
-        let before = try await mirrors(on: master)?.mapValues(\.hash) ?? [:]
-        do {
+        try await change(Self.components, of: master, for: Self.controlPlanePurpose, step: step) {
             try await phase(["control-plane", "all"], on: master, step: step)
-            try await waitForStaticPods(on: master, former: former, hashesBefore: before, step: step)
-        } catch let error as RefusedArgument {
-            throw await takeBack(former, on: master, after: error.failure(on: master.host.name), of: error.component)
-        } catch let error as Failure {
-            throw await takeBack(former, on: master, after: error)
         }
         if !certificates.isEmpty { try await waitForCertificate(on: master, step: step) }
         try await FormerFiles.forget(Self.controlPlanePurpose, on: master.host)
+    }
+
+    /// Has manifests written, and waits until their pods are those that run. When that does not come, the former files are
+    /// brought back.
+    func change(
+        _ components: [String], of master: ClusterNode, for purpose: String, step: Step, write: () async throws -> Void
+    ) async throws {
+        let before = try await mirrors(on: master)?.mapValues(\.hash) ?? [:]
+        // A manifest that is not there is nothing to go back to.
+        let manifests = components.map(Self.manifest)
+        let present = try await master.host.inspect(manifests)
+        let former = try await FormerFiles.keep(
+            manifests.filter { present[$0.string] != nil }, for: purpose, on: master.host)
+        do {
+            try await write()
+            try await Failpoint.reach("manifests \(purpose) \(master.name)")
+            try await waitForStaticPods(components, on: master, former: former, hashesBefore: before, step: step)
+        } catch let error as RefusedArgument {
+            throw await takeBack(
+                former, for: purpose, on: master, after: error.failure(on: master.host.name), of: error.component)
+        } catch let error as Failure {
+            throw await takeBack(former, for: purpose, on: master, after: error, of: components[0])
+        }
     }
 
     /// The API server's certificate and key, when what the master has is good for other names; else nothing. The other
@@ -129,10 +146,14 @@ extension Kubeadm {
         return "--server=https://\(address):\(ClusterNames.apiServerPort)"
     }
 
+    /// Whether the master's own API server answers, which it does with its etcd.
+    func answers(_ master: ClusterNode) async throws -> Bool {
+        try await kubectl([ownServer(master), "get", "--raw=/readyz"], through: master).status == 0
+    }
+
     /// The master's static pods as its own API server shows them; nil when it does not answer.
     private func mirrors(on master: ClusterNode) async throws -> [String: StaticPod]? {
-        let health = try await kubectl([ownServer(master), "get", "--raw=/readyz"], through: master)
-        guard health.status == 0 else { return nil }
+        guard try await answers(master) else { return nil }
         let result = try await kubectl(
             [
                 ownServer(master), "--namespace=kube-system", "get", "pods",
@@ -142,10 +163,11 @@ extension Kubeadm {
     }
 
     private func waitForStaticPods(
-        on master: ClusterNode, former: FormerFiles, hashesBefore: [String: String?], step: Step
+        _ components: [String], on master: ClusterNode, former: FormerFiles, hashesBefore: [String: String?], step: Step
     ) async throws {
         var wanted: [(name: String, pod: StaticPod, isNew: Bool)] = []
-        for (component, file) in zip(Self.components, Self.controlPlaneFiles) {
+        for component in components {
+            let file = Self.manifest(of: component)
             guard let bytes = try await master.host.readFile(file, limit: 1 << 20) else {
                 throw Failure(.integrity, "kubeadm ended well, but left no \(file)", at: master.host.name)
             }
@@ -178,14 +200,14 @@ extension Kubeadm {
             if reasons.isEmpty { return }
             looks += 1
             if looks.isMultiple(of: 4) {
-                for (component, item) in zip(Self.components, wanted) {
+                for (component, item) in zip(components, wanted) {
                     if let refused = try await refusedArgument(of: component, item.pod, on: master) { throw refused }
                 }
             }
             guard ContinuousClock.now < end else {
                 throw Failure(
                     .timeout,
-                    "the control plane did not take its new configuration in \(limit.inWords): "
+                    "\(components.joined(separator: ", ")) did not take the new configuration in \(limit.inWords): "
                         + reasons.joined(separator: "; "),
                     at: master.host.name)
             }

@@ -24,14 +24,14 @@ extension Kubeadm {
         }
     }
 
-    /// Whether a component ends again and again over an argument that its new manifest has. Only what it says of its arguments
+    /// Whether a component, or etcd, ends again and again over an argument that its new manifest has. Only what it says of its arguments
     /// counts: whatever else it ends for may be over in a while, as etcd not answering yet.
     func refusedArgument(of component: String, _ pod: StaticPod, on master: ClusterNode) async throws
         -> RefusedArgument?
     {
         guard let log = try await newestLog(of: component, on: master), log.restarts > 0 else { return nil }
         return log.lines.first { Self.isComplaint($0, of: pod.body.command) }.map {
-            RefusedArgument(component: component, complaint: String($0.dropFirst("Error: ".count)))
+            RefusedArgument(component: component, complaint: $0.replacing("Error: ", with: "", maxReplacements: 1))
         }
     }
 
@@ -43,11 +43,20 @@ extension Kubeadm {
             let name = line.dropFirst(unknown.count)
             return arguments.contains { $0 == "--\(name)" || $0.hasPrefix("--\(name)=") }
         }
+        // etcd's words, which are those of Go's package flag.
+        let undefined = "flag provided but not defined: -"
+        if line.hasPrefix(undefined) {
+            let name = line.dropFirst(undefined.count)
+            return arguments.contains { $0 == "--\(name)" || $0.hasPrefix("--\(name)=") }
+        }
         // Error: invalid argument "VALUE" for "--NAME" flag: REASON
+        // invalid value "VALUE" for flag -NAME: REASON
         return arguments.contains { argument in
             guard let equals = argument.firstIndex(of: "=") else { return false }
             let value = argument[argument.index(after: equals)...]
             return line.hasPrefix("Error: invalid argument \"\(value)\" for \"\(argument[..<equals])\" flag: ")
+                || line.hasPrefix("invalid value \"\(value)\" for flag \(argument[..<equals].dropFirst()): ")
+                || line.hasPrefix("invalid boolean value \"\(value)\" for \(argument[..<equals].dropFirst()): ")
         }
     }
 
@@ -57,8 +66,8 @@ extension Kubeadm {
         let result = try await master.host.run(
             .script(
                 """
-                newest=$(ls -t /var/log/pods/kube-system_"$COMPONENT"-*/"$COMPONENT"/*.log 2>/dev/null | head -n 1)
-                [[ -z $newest ]] || { basename "$newest" .log; tail -n 20 -- "$newest"; }
+                newest=$(ls -t /var/log/pods/kube-system_"$COMPONENT"-*/"$COMPONENT"/*.log 2>/dev/null | sed -n 1p)
+                [[ -z $newest ]] || { basename "$newest" .log; tail -n 60 -- "$newest"; }
                 """, environment: ["COMPONENT": component]), limit: .seconds(20), output: { _ in })
         let lines = result.outputText.split(separator: "\n")
         guard let name = lines.first else { return nil }
@@ -69,32 +78,70 @@ extension Kubeadm {
     ///
     /// - Returns: the failure to throw: the first one, with what the component said last.
     func takeBack(
-        _ former: FormerFiles, on master: ClusterNode, after failure: Failure, of component: String = "kube-apiserver"
+        _ former: FormerFiles, for purpose: String, on master: ClusterNode, after failure: Failure, of component: String
     ) async -> Failure {
         var failure = failure
         do {
             let lines = try await newestLog(of: component, on: master)?.lines.suffix(5) ?? []
             try await former.bringBack(on: master.host)
-            let limit = Duration.seconds(180)
-            let end = ContinuousClock.now + limit
-            var isBack = false
-            while !isBack, ContinuousClock.now < end {
-                isBack = try await kubectl([ownServer(master), "get", "--raw=/readyz"], through: master).status == 0
-                if !isBack { try await Task.sleep(for: .seconds(1)) }
-            }
+            let isBack = try await comesBack(master)
             failure.what +=
                 isBack
                 ? "; the former configuration was brought back, and the API server answers"
-                : "; the former configuration was brought back, but the API server does not answer \(limit.inWords) later"
+                : "; the former configuration was brought back, but the API server does not answer \(Self.returnLimit.inWords) later"
             if !lines.isEmpty {
                 failure.what += "; the log of \(component) ended with:\n\(lines.joined(separator: "\n"))"
             }
-            if isBack { try await FormerFiles.forget(Self.controlPlanePurpose, on: master.host) }
+            if isBack { try await FormerFiles.forget(purpose, on: master.host) }
         } catch {
             failure.causes.append(error)
         }
         failure.remedy = "correct the settings of the control plane in the Clusterfile, then run it again"
         return failure
+    }
+
+    private static let purposes = [controlPlanePurpose, etcdPurpose]
+
+    /// Whether former files are kept still.
+    public func isCut(_ master: ClusterNode) async throws -> Bool {
+        try await !master.host.inspect(Self.purposes.map(FormerFiles.place)).isEmpty
+    }
+
+    /// Writes the files on all of them before it waits for one: etcd of one may need that of another.
+    public func bringBackFormerSettings(of masters: [ClusterNode], step: Step) async throws {
+        for master in masters {
+            step.note("\(master.name): the control plane gets back what it had before an interrupted change")
+            for purpose in Self.purposes {
+                try await FormerFiles.kept(for: purpose, on: master.host)?.bringBack(on: master.host)
+            }
+            // It has counted how often what did not run has ended, and waits for minutes before it tries again.
+            try await startKubeletAnew(on: master)
+        }
+        for master in masters {
+            guard try await comesBack(master) else {
+                throw Failure(
+                    .timeout, "the API server does not answer with what it had before an interrupted change either",
+                    at: master.host.name, remedy: "see why on the host: journalctl --unit kubelet")
+            }
+            for purpose in Self.purposes { try await FormerFiles.forget(purpose, on: master.host) }
+        }
+    }
+
+    func startKubeletAnew(on node: ClusterNode) async throws {
+        try await node.host.check(
+            .script("systemctl restart kubelet.service"), purpose: "starting kubelet anew", limit: .seconds(90))
+    }
+
+    static let returnLimit = Duration.seconds(180)
+
+    /// Waits until the master's API server answers; false when it does not in time.
+    func comesBack(_ master: ClusterNode, within limit: Duration = returnLimit) async throws -> Bool {
+        let end = ContinuousClock.now + limit
+        while ContinuousClock.now < end {
+            if try await answers(master) { return true }
+            try await Task.sleep(for: .seconds(1))
+        }
+        return false
     }
 
     /// A line of a container's log without time and stream: `TIME stderr F TEXT`.

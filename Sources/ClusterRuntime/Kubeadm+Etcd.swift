@@ -141,7 +141,7 @@ extension Kubeadm {
         try await node.host.check(
             .script(
                 """
-                pid="$(ss -Hltnp 'sport = :2380' | sed -n 's/.*pid=\\([0-9]*\\).*/\\1/p' | head -n 1)"
+                pid="$(ss -Hltnp 'sport = :2380' | sed -n 's/.*pid=\\([0-9]*\\).*/\\1/p' | sed -n 1p)"
                 [[ -z $pid ]] || kill "$pid" || true
                 systemctl restart kubelet.service
                 """),

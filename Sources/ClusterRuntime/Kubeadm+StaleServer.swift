@@ -17,7 +17,7 @@ extension Kubeadm {
         try await master.host.check(
             .script(
                 """
-                pid="$(ss -Hltnp 'sport = :\(ClusterNames.apiServerPort)' | sed -n 's/.*pid=\\([0-9]*\\).*/\\1/p' | head -n 1)"
+                pid="$(ss -Hltnp 'sport = :\(ClusterNames.apiServerPort)' | sed -n 's/.*pid=\\([0-9]*\\).*/\\1/p' | sed -n 1p)"
                 [[ -n $pid ]] || exit 0
                 kill "$pid"
                 for attempt in {1..50}; do

@@ -133,7 +133,7 @@ public struct Kubeadm: KubernetesRuntime {
 
     /// A new member has no former configuration to go back to, whatever an earlier membership left.
     private func forgetFormerFiles(on node: ClusterNode) async throws {
-        for purpose in [Self.kubeletPurpose, Self.controlPlanePurpose] {
+        for purpose in [Self.kubeletPurpose, Self.controlPlanePurpose, Self.etcdPurpose] {
             try await FormerFiles.forget(purpose, on: node.host)
         }
     }

@@ -67,6 +67,20 @@ public protocol KubernetesRuntime: Sendable {
     ///   those of the certificate that is there.
     func reconfigureControlPlane(of master: ClusterNode, certificates: [CertificateFile], step: Step) async throws
 
+    /// Brings a master's etcd into the wanted state, and sees it run with it. When it does not, what it had before is brought
+    /// back. One master at a time.
+    ///
+    /// - Parameter through: a master whose API server answers: that of the master itself may not.
+    /// - Throws: `Failure` of kind `conflict` when another member does not answer: the cluster could lose its quorum.
+    func reconfigureEtcd(of master: ClusterNode, through: ClusterNode, step: Step) async throws
+
+    /// Whether a change of the master's control plane or etcd was interrupted, so that what it had before is still kept.
+    func isCut(_ master: ClusterNode) async throws -> Bool
+
+    /// Gives the control planes and etcd of masters back what they had before an interrupted change, and waits until their API
+    /// servers answer.
+    func bringBackFormerSettings(of masters: [ClusterNode], step: Step) async throws
+
     /// Brings a node's kubelet to the configuration that the cluster has (`uploadConfiguration`), and sees it run with it. When
     /// it does not, what it had before is brought back.
     func reconfigureKubelet(of node: ClusterNode, through master: ClusterNode, step: Step) async throws

@@ -55,6 +55,8 @@ public struct NodeMark: Sendable, Hashable, Codable {
     public var kubelet: OCI.Digest?
     /// The digest of the cluster's configuration of the control plane that it has taken over; masters only.
     public var controlPlane: OCI.Digest?
+    /// The digest of the cluster's configuration of etcd that it has taken over; masters only.
+    public var etcd: OCI.Digest?
 
     /// What a plugin's script was when it ran.
     public struct PluginNote: Sendable, Hashable, Codable {

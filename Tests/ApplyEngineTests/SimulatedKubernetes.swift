@@ -43,8 +43,12 @@ struct SimulatedKubernetes: KubernetesRuntime {
         write(state.kubelet, to: ClusterBlueprint.kubeletFiles, of: node, &state)
         if node.role == .master {
             write(try wanted.digest(of: .controlPlane), to: ClusterBlueprint.controlPlaneFiles, of: node, &state)
+            write(try wanted.digest(of: .etcd), to: ClusterBlueprint.etcdFiles, of: node, &state)
         }
     }
+
+    func isCut(_ master: ClusterNode) async throws -> Bool { false }
+    func bringBackFormerSettings(of masters: [ClusterNode], step: Step) async throws {}
 
     private func write(
         _ configuration: Digest?, to paths: [String], of node: ClusterNode, _ state: inout SimulatedWorld.State
@@ -68,6 +72,13 @@ struct SimulatedKubernetes: KubernetesRuntime {
         try change(master.host.name) { state in
             if state.nodes[master.name] == nil { state.violations.append("\(master.name) is no master") }
             write(try wanted.digest(of: .controlPlane), to: ClusterBlueprint.controlPlaneFiles, of: master, &state)
+        }
+    }
+
+    func reconfigureEtcd(of master: ClusterNode, through: ClusterNode, step: Step) async throws {
+        try change(master.host.name) { state in
+            if state.nodes[master.name] == nil { state.violations.append("\(master.name) is no master") }
+            write(try wanted.digest(of: .etcd), to: ClusterBlueprint.etcdFiles, of: master, &state)
         }
     }
 

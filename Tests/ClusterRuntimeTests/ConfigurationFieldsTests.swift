@@ -112,6 +112,16 @@ struct ConfigurationFieldsTests {
                 "kind: ClusterConfiguration\nimageRepository: r.example.org",
                 "ClusterConfiguration.imageRepository", #""r.example.org""#, .fixed),
             Change(
+                "kind: ClusterConfiguration\netcd: {local: {extraArgs: {heartbeat-interval: 150}}}",
+                "ClusterConfiguration.etcd.local.extraArgs.heartbeat-interval", #""150""#, .etcd),
+            // Another member's.
+            Change(
+                "kind: ClusterConfiguration\netcd: {local: {extraArgs: {data-dir: /e}}}",
+                "ClusterConfiguration.etcd.local.extraArgs.data-dir", #""/e""#, .fixed),
+            Change(
+                "kind: ClusterConfiguration\netcd: {local: {extraArgs: {force-new-cluster: true}}}",
+                "ClusterConfiguration.etcd.local.extraArgs.force-new-cluster", #""true""#, .fixed),
+            Change(
                 "kind: ClusterConfiguration\netcd: {local: {dataDir: /e}}",
                 "ClusterConfiguration.etcd.local.dataDir", #""/e""#, .fixed),
             Change(

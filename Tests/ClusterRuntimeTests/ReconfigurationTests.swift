@@ -254,7 +254,8 @@ struct ReconfigurationTests {
         }
         #expect(host.files[Self.keptControlPlane] != nil)
         let failure = try await kubeadm().takeBack(
-            former, on: try node(host, .master), after: Failure(.timeout, "it did not come", at: "m"))
+            former, for: Kubeadm.controlPlanePurpose, on: try node(host, .master),
+            after: Failure(.timeout, "it did not come", at: "m"), of: "kube-apiserver")
         #expect(failure.kind == .timeout && failure.what.hasPrefix("it did not come; "))
         #expect(failure.what.contains("and the API server answers"))
         #expect(failure.what.contains("ended with:\nline 5\nline 6\nline 7\nline 8\nline 9"))
@@ -269,6 +270,9 @@ struct ReconfigurationTests {
             ("Error: unknown flag: --ba", false), ("Error: unknown flag: --other", false),
             ("Error: invalid argument \"1,2\" for \"--bad\" flag: no number", true),
             ("Error: invalid argument \"3\" for \"--bad\" flag: no number", false),
+            ("flag provided but not defined: -bad", true), ("flag provided but not defined: -other", false),
+            ("invalid value \"1,2\" for flag -bad: parse error", true),
+            ("invalid value \"3\" for flag -bad: parse error", false),
             ("Error: context deadline exceeded", false), ("Error: --bad", false), ("unknown flag: --bad", false),
             ("", false),
         ])

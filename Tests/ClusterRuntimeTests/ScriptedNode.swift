@@ -5,6 +5,8 @@ import Report
 import Synchronization
 import SystemPackage
 
+@testable import ClusterRuntime
+
 /// A host of tests: files in memory, commands answered by a closure that may change them.
 final class ScriptedNode: Host {
     typealias Answer = @Sendable (_ command: RemoteCommand, _ files: inout [String: Data]) -> CommandResult
@@ -37,7 +39,16 @@ final class ScriptedNode: Host {
         state.withLock { $0.files[path.string] = bytes }
     }
     func readFile(_ path: FilePath, limit: Int) async throws -> Data? { state.withLock { $0.files[path.string] } }
-    func inspect(_ paths: [FilePath]) async throws -> [String: FileState] { [:] }
+    func inspect(_ paths: [FilePath]) async throws -> [String: FileState] {
+        state.withLock { state in
+            var found: [String: FileState] = [:]
+            for path in paths {
+                guard let bytes = state.files[path.string] else { continue }
+                found[path.string] = ManagedFile(path, bytes, permissions: 0o600).state
+            }
+            return found
+        }
+    }
     func delete(_ path: FilePath) async throws { state.withLock { $0.files[path.string] = nil } }
 
     private func never() -> Failure { Failure(.software, "the test's host does not do that") }

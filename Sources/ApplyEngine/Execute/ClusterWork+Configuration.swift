@@ -24,6 +24,13 @@ extension ClusterWork {
         try await note(ClusterBlueprint.controlPlaneFiles, of: master.host) { $0.controlPlane = taken }
     }
 
+    func reconfigureEtcd(_ node: NodeBlueprint, _ handle: Step) async throws {
+        let master = try await clusterNode(node)
+        try await runtime.reconfigureEtcd(of: master, through: try await first(), step: handle)
+        let taken = try blueprint().configuration.digest(of: .etcd)
+        try await note(ClusterBlueprint.etcdFiles, of: master.host) { $0.etcd = taken }
+    }
+
     func reconfigureKubelet(_ node: NodeBlueprint, _ handle: Step) async throws {
         let member = try await clusterNode(node)
         try await runtime.reconfigureKubelet(of: member, through: try await first(), step: handle)
@@ -38,10 +45,14 @@ extension ClusterWork {
         let configuration = try blueprint().configuration
         let kubelet = try configuration.digest(of: .kubelet)
         let controlPlane = node.isMaster ? try configuration.digest(of: .controlPlane) : nil
-        let paths = ClusterBlueprint.kubeletFiles + (node.isMaster ? ClusterBlueprint.controlPlaneFiles : [])
+        let etcd = node.isMaster ? try configuration.digest(of: .etcd) : nil
+        let paths =
+            ClusterBlueprint.kubeletFiles
+            + (node.isMaster ? ClusterBlueprint.controlPlaneFiles + ClusterBlueprint.etcdFiles : [])
         try await note(paths, of: host) { mark in
             mark.kubelet = kubelet
             mark.controlPlane = controlPlane
+            mark.etcd = etcd
             more(&mark)
         }
     }

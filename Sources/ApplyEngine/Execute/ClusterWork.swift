@@ -85,6 +85,9 @@ final class ClusterWork: StepPerformer {
             cluster: source.cluster.name, pool: pool, runtime: runtime, distribution: distribution, progress: progress)
     }
 
+    /// Gives masters back what their control planes had before an interrupted change.
+    func mend(_ change: InterruptedChange) async throws { try await observer.mend(change) }
+
     /// Looks at one host.
     func look(at place: HostPlace) async throws -> HostObservation {
         try await observer.look(at: place)
@@ -191,6 +194,7 @@ final class ClusterWork: StepPerformer {
         case .joinMaster, .joinNode: try await join(node, handle)
         case .setHostname(let name): try await rename(host, to: name)
         case .uploadConfiguration(let parts): try await upload(parts, handle)
+        case .reconfigureEtcd: try await reconfigureEtcd(node, handle)
         case .reconfigureControlPlane: try await reconfigureControlPlane(node, handle)
         case .reconfigureKubelet: try await reconfigureKubelet(node, handle)
         case .settle: try await marks.change(host) { $0.settle() }
@@ -302,7 +306,7 @@ final class ClusterWork: StepPerformer {
             mark.membership = .none
             mark.runtime = nil
             mark.runtimeFiles = [:]
-            (mark.kubernetesFiles, mark.kubelet, mark.controlPlane) = (nil, nil, nil)
+            (mark.kubernetesFiles, mark.kubelet, mark.controlPlane, mark.etcd) = (nil, nil, nil, nil)
         }
     }
 

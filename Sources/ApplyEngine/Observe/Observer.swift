@@ -131,13 +131,33 @@ struct Observer: Sendable {
             }
             try await Task.sleep(for: .seconds(1))
         } while ContinuousClock.now < end
+        var cut: [HostObservation] = []
+        for master in masters {
+            do {
+                if try await runtime.isCut(try await node(master)) { cut.append(master) }
+            } catch {
+                try Task.checkCancellation()
+                failures.append(error)
+            }
+        }
         throw Failure(
             .unreachable,
             "the hosts are masters of the cluster, but its API server does not answer on any of them after "
                 + "\(Self.answerLimit.inWords)",
             at: cluster,
-            remedy: "see why on a master: journalctl --unit kubelet; crictl ps, or ctr -n k8s.io containers list",
-            causes: failures)
+            remedy: cut.isEmpty
+                ? "see why on a master: journalctl --unit kubelet; crictl ps, or ctr -n k8s.io containers list"
+                : "run sealer apply: it begins with giving the control plane back what it had before",
+            causes: failures + (cut.isEmpty ? [] : [InterruptedChange(masters: cut)]))
+    }
+
+    /// Gives masters back what their control planes had before an interrupted change.
+    func mend(_ change: InterruptedChange) async throws {
+        try await progress.step("bring the control plane back") { step in
+            var masters: [ClusterNode] = []
+            for master in change.masters { masters.append(try await node(master)) }
+            try await runtime.bringBackFormerSettings(of: masters, step: step)
+        }
     }
 
     private func node(_ seen: HostObservation) async throws -> ClusterNode {

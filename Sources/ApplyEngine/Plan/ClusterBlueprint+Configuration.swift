@@ -9,9 +9,10 @@ import SystemPackage
 extension ClusterBlueprint {
     /// kubelet's files that kubeadm writes.
     static let kubeletFiles = Kubeadm.kubeletFiles.map(\.string)
-    /// The control plane's files that kubeadm writes, etcd's among them.
-    static let controlPlaneFiles = Kubeadm.controlPlaneFiles.map(\.string) + [etcdManifest]
-    private static let etcdManifest = "/etc/kubernetes/manifests/etcd.yaml"
+    /// The control plane's files that kubeadm writes, but for etcd's.
+    static let controlPlaneFiles = Kubeadm.controlPlaneFiles.map(\.string)
+    /// etcd's files that kubeadm writes.
+    static let etcdFiles = Kubeadm.etcdFiles.map(\.string)
 
     /// Adds what must be told and taken over.
     ///
@@ -38,8 +39,9 @@ extension ClusterBlueprint {
                 .kubelet, taken: mark.kubelet, before, changes, mark, host, Self.kubeletFiles)
             guard difference.hosts[index].isMaster else { continue }
             difference.hosts[index].controlPlane = try reason(
-                .controlPlane, taken: mark.controlPlane, before, changes, mark, host,
-                Kubeadm.controlPlaneFiles.map(\.string))
+                .controlPlane, taken: mark.controlPlane, before, changes, mark, host, Self.controlPlaneFiles)
+            difference.hosts[index].etcd = try reason(
+                .etcd, taken: mark.etcd, before, changes, mark, host, Self.etcdFiles)
         }
     }
 
@@ -71,13 +73,5 @@ extension ClusterBlueprint {
             mark.kubernetesFiles?[path].map { $0 != host.files[path] } ?? false
         }
         return changed.isEmpty ? nil : "\(changed.joined(separator: ", ")) is not as kubeadm left it"
-    }
-
-    /// What no step mends and people should know: kubeadm can write etcd's manifest only for a cluster of one member.
-    static func etcdWarning(_ host: HostObservation) -> String? {
-        guard let known = host.mark?.kubernetesFiles?[etcdManifest], host.files[etcdManifest] != known else {
-            return nil
-        }
-        return "\(host.host): \(etcdManifest) is not as kubeadm left it; sealer does not change etcd's settings"
     }
 }

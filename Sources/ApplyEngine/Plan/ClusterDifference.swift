@@ -87,6 +87,8 @@ public struct NodeDifference: Sendable, Hashable {
     public var label: String?
     /// Why the control plane must be brought to the cluster's configuration; masters only.
     public var controlPlane: String?
+    /// Why etcd must be brought to the cluster's configuration; masters only.
+    public var etcd: String?
     /// Why kubelet must be brought to the cluster's configuration.
     public var kubelet: String?
     /// Why it is not ready although it is a member.

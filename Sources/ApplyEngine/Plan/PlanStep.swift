@@ -105,6 +105,8 @@ public enum StepAction: Sendable, Hashable, Codable {
     case uploadConfiguration([String])
     /// Brings the master's control plane to the cluster's configuration.
     case reconfigureControlPlane
+    /// Brings etcd of the host to the cluster's configuration.
+    case reconfigureEtcd
     /// Brings the node's kubelet to the cluster's configuration.
     case reconfigureKubelet
     /// Sets labels and taints of the node.

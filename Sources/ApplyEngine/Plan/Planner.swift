@@ -44,6 +44,7 @@ public struct Planner: Sendable {
             if isDead(node) { addEtcdEnd(node, .controlPlane, Self.leavingReason) }
         }
         for host in difference.hosts { addMembership(host) }
+        addConfigurationOfMembers()
         for host in difference.hosts { addLabels(host) }
         for host in difference.hosts { addArrival(host) }
         addRegistryEnds()
@@ -75,33 +76,56 @@ public struct Planner: Sendable {
 
     // MARK: - Members
 
-    /// A running cluster takes another configuration: it is told first, then the masters take it over one at a time, then the
-    /// kubelets; one of them alone to begin with, so that a configuration that kubelet does not run with stops one and not all.
+    /// A running cluster takes another configuration: it is told first, then the masters take it over one at a time; what one of
+    /// them does not run with, the next is not given.
     private mutating func addConfiguration() {
         if let configuration = difference.configuration {
             step(
                 "upload-configuration", .configure, .uploadConfiguration(configuration.parts.map(\.rawValue)),
                 on: difference.first, "tell the cluster its configuration", configuration.reason, limit: 900)
         }
-        func before(_ host: NodeDifference) -> [PlanStep.ID] {
-            ["upload-configuration"] + ["runtime", "authorities", "hostname"].map { "\($0)/\(host.host)" }
-        }
+        var former: [PlanStep.ID] = []
         for host in difference.hosts {
             guard let reason = host.controlPlane else { continue }
+            let id = "control-plane/\(host.host)"
             step(
-                "control-plane/\(host.host)", .configure, .reconfigureControlPlane, on: host.host,
-                "bring the control plane to the cluster's configuration", reason, after: before(host),
+                id, .configure, .reconfigureControlPlane, on: host.host,
+                "bring the control plane to the cluster's configuration", reason, after: told(host) + former,
                 lane: Self.controlPlaneLane, limit: 900)
+            former = [id]
         }
-        let masters = difference.hosts.filter(\.isMaster).map { "control-plane/\($0.host)" }
-        var pioneer: PlanStep.ID?
+    }
+
+    /// What comes before a host takes over another configuration.
+    private func told(_ host: NodeDifference) -> [PlanStep.ID] {
+        ["upload-configuration"] + ["runtime", "authorities", "hostname"].map { "\($0)/\(host.host)" }
+    }
+
+    /// etcd of the masters, one at a time, when all members are there that shall be. Then the kubelets; one of them alone to begin
+    /// with, so that a configuration that kubelet does not run with stops one and not all.
+    private mutating func addConfigurationOfMembers() {
+        var former =
+            difference.leaving.map { "etcd/\($0.host ?? $0.node)" }
+            + difference.hosts.filter(\.isMaster).map { "join/\($0.host)" }
+        for host in difference.hosts {
+            guard let reason = host.etcd else { continue }
+            let id = "etcd-configuration/\(host.host)"
+            step(
+                id, .configure, .reconfigureEtcd, on: host.host, "bring etcd to the cluster's configuration", reason,
+                after: told(host) + former, lane: Self.controlPlaneLane, limit: 900)
+            former = [id]
+        }
+        let masters = difference.hosts.filter(\.isMaster).flatMap { host in
+            ["control-plane", "etcd-configuration"].map { "\($0)/\(host.host)" }
+        }
+        var pioneer: [PlanStep.ID] = []
         for host in difference.hosts {
             guard let reason = host.kubelet else { continue }
             let id = "kubelet-configuration/\(host.host)"
             step(
                 id, .configure, .reconfigureKubelet, on: host.host, "bring kubelet to the cluster's configuration",
-                reason, after: before(host) + masters + (pioneer.map { [$0] } ?? []), limit: 600)
-            pioneer = pioneer ?? id
+                reason, after: told(host) + masters + pioneer, limit: 600)
+            if pioneer.isEmpty { pioneer = [id] }
         }
     }
 
@@ -205,7 +229,9 @@ public struct Planner: Sendable {
     private mutating func addClosing() {
         let members = ["init"] + difference.hosts.map { "join/\($0.host)" }
         let touched = difference.hosts.flatMap { host in
-            ["runtime", "pod-network", "control-plane", "kubelet-configuration"].map { "\($0)/\(host.host)" }
+            ["runtime", "pod-network", "control-plane", "etcd-configuration", "kubelet-configuration"].map {
+                "\($0)/\(host.host)"
+            }
         }
         let unready = difference.hosts.compactMap { host in host.unready.map { "\(host.host): \($0)" } }
         let hasNewMembers = members.contains(where: names.contains)
