@@ -5,58 +5,39 @@ import Testing
 
 /// One machine of the user's, and the Clusterfile that makes a cluster of it.
 private struct Scene {
-    let machine: Machine
+    let cluster: TestCluster
     let host: UserHost
-    let name: String
-    let folder: FilePath
-    let environment: [String: String]
 
-    /// The password that sealer is given.
-    static let variable = "TEST_HOST_PASSWORD"
-
-    /// Runs sealer with a Clusterfile that names the machine, within a time that is long for everything here.
-    func sealer(
-        _ arguments: [String], user: String = UserHost.user, password: String = UserHost.password, key: String? = nil,
-        cluster: String? = nil, failpoints: String? = nil, agents: String? = nil
-    ) async throws -> Machine.Outcome {
-        let file = folder.appending("Clusterfile")
-        try Data(
+    private func writeClusterfile(name: String? = nil, key: String? = nil) throws {
+        try cluster.write(
             """
             apiVersion: sealer.io/v2
             kind: Cluster
             metadata:
-              name: \(cluster ?? name)
+              name: \(name ?? cluster.name)
             spec:
               image: \(ClusterTests.example)
-              ssh: {user: \(user), passwd: env:\(Self.variable)\(key.map { ", pk: \($0)" } ?? "")}
+              ssh: {user: \(UserHost.user), passwd: env:\(UserHost.passwordVariable)\(key.map { ", pk: \($0)" } ?? "")}
               hosts:
                 - {ips: [\(host.address)], roles: [master]}
 
-            """.utf8
-        ).write(to: URL(filePath: file.string))
-        return try await machine.run(
-            ["timeout", "400", machine.sealer] + arguments + ["--file", file.string],
-            environment: environment.merging(
-                [
-                    Self.variable: password, "SEALER_FAILPOINTS": failpoints ?? "",
-                    "SEALER_AGENT_FAILPOINTS": agents ?? "",
-                ]) { $1 })
+            """)
     }
 
-    /// The environment of commands that know the cluster by its name.
-    var secrets: [String: String] { environment.merging([Self.variable: UserHost.password]) { $1 } }
+    /// Runs sealer with a Clusterfile that names the machine.
+    func sealer(
+        _ arguments: [String], password: String? = nil, key: String? = nil, name: String? = nil,
+        failpoints: String? = nil, agents: String? = nil
+    ) async throws -> Machine.Outcome {
+        try writeClusterfile(name: name, key: key)
+        return try await cluster.sealer(
+            arguments + ["--file", cluster.file.string], failpoints: failpoints, agents: agents, password: password)
+    }
 
     /// What is still to be done, as the plan says.
     func stepsToDo() async throws -> [String] {
-        struct PlanFile: Decodable {
-            struct Step: Decodable {
-                var id: String
-            }
-            var steps: [Step]
-        }
-        let outcome = try await sealer(["plan", "--output", "json"])
-        try #require(outcome.status == 0, "\(outcome.error)")
-        return try JSONDecoder().decode(PlanFile.self, from: Data(outcome.output.utf8)).steps.map(\.id)
+        try writeClusterfile()
+        return try await cluster.plannedSteps(["plan", "--file", cluster.file.string])
     }
 
     var hasMark: Bool {
@@ -90,36 +71,19 @@ extension ClusterTests {
         "a host that is not fit is refused with a clear message and left alone; one that goes silent can be gone on with",
         .timeLimit(.minutes(15)))
     func clearMessages() async throws {
-        let machine = try Machine()
-        let scratch = try Scratch()
-        let environment = try await buildImages(machine, root: scratch.path.appending("root"))
-        let hosts = try await UserHosts.make(machine, network: "test-messages", prefix: "172.31.201")
-        do {
-            let scene = Scene(
-                machine: machine, host: try await hosts.add("test-messages-host", 11), name: "test-messages",
-                folder: scratch.path, environment: environment)
+        try await withCluster("test-messages", network: "test-messages", prefix: "10.31.201") { cluster, hosts in
+            let scene = Scene(cluster: cluster, host: try await hosts.add("test-messages-host", 11))
             let before = try await scene.host.traces()
             try await checkLogin(scene, before: before)
             let fresh = try await scene.stepsToDo()
             #expect(fresh.contains("init") && fresh.contains("send-image"))
             try await checkClock(scene, fresh: fresh)
             try await checkFitness(scene, fresh: fresh)
-            let after = try await scene.host.traces()
-            #expect(before.subtracting(after) == [])
-            #expect(after.subtracting(before).filter { !$0.hasPrefix("file /var/lib/sealer") } == [])
+            try await scene.host.expectTraces(before) { !$0.hasPrefix("file /var/lib/sealer") }
             try await checkSilence(scene)
             try await checkChangedKey(scene)
-            let deleted = try await machine.run(
-                [machine.sealer, "delete", "--name", scene.name],
-                environment: scene.secrets)
-            #expect(deleted.status == 0, "\(deleted.error)")
-            let left = try await scene.host.traces()
-            #expect(left.subtracting(before) == [], "left behind")
-            #expect(before.subtracting(left) == [], "taken along")
-            try await hosts.remove()
-        } catch {
-            try await hosts.remove()
-            throw error
+            try await cluster.check(["delete", "--name", cluster.name])
+            try await scene.host.expectTraces(before)
         }
     }
 
@@ -132,16 +96,18 @@ extension ClusterTests {
             [address, "the host's key is not known", "SHA256:", "ssh-keygen -lf", "--accept-new-host-keys"])
         // What the message says to do can be done as it stands there.
         let scan = try command("ssh-keyscan", of: unknown)
-        try await scene.machine.check(["bash", "-euc", scan])
-        let known = try await scene.machine.check(["cat", scan.split(separator: " ").last.map(String.init) ?? ""])
+        try await scene.cluster.machine.check(["bash", "-euc", scan])
+        let known = try await scene.cluster.machine.check([
+            "cat", scan.split(separator: " ").last.map(String.init) ?? "",
+        ])
         #expect(known.contains(try await host.knownHostsLine()))
         expectMessage(
             try await scene.sealer(["apply"], password: "wrong"), 77,
             [address, "did not accept the password of ops", "look at the password"])
         // By key, so that sudo is the first to ask for the password.
-        let key = scene.folder.appending("key").string
-        try await scene.machine.check(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key])
-        let publicKey = try await scene.machine.check(["cat", "\(key).pub"]).filter { !$0.isNewline }
+        let key = scene.cluster.folder.appending("key").string
+        try await scene.cluster.machine.check(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key])
+        let publicKey = try await scene.cluster.machine.check(["cat", "\(key).pub"]).filter { !$0.isNewline }
         try await host.check("mkdir /home/ops/.ssh; echo '\(publicKey)' >/home/ops/.ssh/authorized_keys")
         expectMessage(
             try await scene.sealer(["apply"], password: "wrong", key: key), 77,
@@ -230,13 +196,11 @@ extension ClusterTests {
         // Another cluster of sealer's, which got no further than the first file.
         let other = "test-messages-other"
         let killed = try await scene.sealer(
-            ["apply", "--accept-new-host-keys"], cluster: other, failpoints: "end registry-access/\(address)=kill")
+            ["apply", "--accept-new-host-keys"], name: other, failpoints: "end registry-access/\(address)=kill")
         #expect(killed.status == 137, "\(killed.error)")
         try await expectRefusal(
             73, ["belongs to the cluster \(other) already", "take another host", "sealer reset \(address)"])
-        let deleted = try await scene.machine.run(
-            [scene.machine.sealer, "delete", "--name", other], environment: scene.secrets)
-        #expect(deleted.status == 0, "\(deleted.error)")
+        try await scene.cluster.check(["delete", "--name", other])
         try await expectAllToDo()
     }
 
@@ -247,7 +211,7 @@ extension ClusterTests {
         var isPaused = false
         for _ in 0..<1200 where !isPaused {
             if try await host.script("pgrep -x kubeadm").status == 0 {
-                isPaused = try await scene.machine.run(["docker", "pause", host.container]).status == 0
+                isPaused = try await scene.cluster.machine.run(["docker", "pause", host.container]).status == 0
             } else {
                 try await Task.sleep(for: .milliseconds(200))
             }
@@ -260,7 +224,7 @@ extension ClusterTests {
         let silent = try await scene.sealer(["plan"])
         expectMessage(silent, 75, [address, "did not answer in time", "look whether the host runs"])
 
-        try await scene.machine.check(["docker", "unpause", host.container])
+        try await scene.cluster.machine.check(["docker", "unpause", host.container])
         let left = try await scene.stepsToDo()
         #expect(left.contains("init") && left.contains("launch"), "\(left)")
         #expect(!left.contains("send-image") && !left.contains("unpack/\(address)"), "\(left)")
@@ -276,10 +240,10 @@ extension ClusterTests {
         let changed = try await scene.sealer(["plan", "--accept-new-host-keys"])
         expectMessage(
             changed, 77, [scene.host.address, "the host's key has changed", "SHA256:", "somebody may be listening in"])
-        try await scene.machine.check(["bash", "-euc", try command("ssh-keygen -R", of: changed)])
+        try await scene.cluster.machine.check(["bash", "-euc", try command("ssh-keygen -R", of: changed)])
         let unknown = try await scene.sealer(["plan"])
         expectMessage(unknown, 77, [scene.host.address, "the host's key is not known"])
-        try await scene.machine.check(["bash", "-euc", try command("ssh-keyscan", of: unknown)])
+        try await scene.cluster.machine.check(["bash", "-euc", try command("ssh-keyscan", of: unknown)])
         #expect(try await scene.stepsToDo() == [])
     }
 }

@@ -12,54 +12,36 @@ struct ClusterTests {
     static let base = "sealer.io/kubernetes:v1.20.2"
     static let example = "sealer.io/examples/hello:1.0"
 
-    func buildImages(_ machine: Machine, root: FilePath) async throws -> [String: String] {
-        let environment = ["SEALER_ROOT": root.string]
-        try await machine.check(
-            [
-                machine.sealer, "build", "--tag", Self.base, "--file", "\(machine.baseContext)/Kubefile",
-                machine.baseContext,
-            ],
-            environment: environment
-        )
-        let folder = machine.repository.appending("examples/hello").string
-        try await machine.check([machine.sealer, "build", "--tag", Self.example, folder], environment: environment)
-        return environment
-    }
-
     @Test("is built, runs with no way out, answers, and is deleted without a trace", .timeLimit(.minutes(15)))
     func wholeWay() async throws {
         let machine = try Machine()
-        let scratch = try Scratch()
-        let root = scratch.path.appending("root")
-        let environment = try await buildImages(machine, root: root)
-        let name = "test-whole-way"
-        let mountsBefore = try await machine.check(["findmnt", "--noheadings", "--output", "TARGET", "--raw"])
-        do {
-            let report = try await runCluster(machine, name: name, environment: environment)
-            try await checkCluster(machine, report: report, name: name)
-            try await checkIsolation(machine, name: name)
-            try await checkSecrets(machine, root: root, name: name)
-            let again = try await machine.run(
-                [machine.sealer, "run", Self.example, "--name", name, "--node-image", machine.nodeImage],
-                environment: environment
-            )
+        let mounts = ["findmnt", "--noheadings", "--output", "TARGET", "--raw"]
+        let mountsBefore = try await machine.check(mounts)
+        try await withCluster("test-whole-way") { cluster in
+            // Of a run that was killed when it had just made the containers nothing is left either.
+            let killed = try await cluster.sealer(cluster.run, failpoints: "end provision=kill")
+            #expect(killed.status == 137, "\(killed.error)")
+            #expect(try await !machine.leftovers(of: cluster.name).isEmpty)
+            try await cluster.check(["delete", "--name", cluster.name])
+            #expect(try await machine.leftovers(of: cluster.name) == [])
+
+            let report = try await runCluster(cluster)
+            try await checkCluster(cluster, report: report)
+            try await checkIsolation(cluster)
+            try await checkSecrets(cluster)
+            let again = try await cluster.sealer(cluster.run)
             #expect(again.status == 73, "a second cluster of the name must be refused: \(again.error)")
-            try await machine.check([machine.sealer, "delete", "--name", name], environment: environment)
-        } catch {
-            // Whatever went wrong, the machine is left as it was.
-            try await machine.run([machine.sealer, "delete", "--name", name], environment: environment)
-            throw error
+            try await cluster.check(["delete", "--name", cluster.name])
+            #expect(!FileManager.default.fileExists(atPath: cluster.root.appending("clusters/\(cluster.name)").string))
+            let gone = try await cluster.sealer(["delete", "--name", cluster.name])
+            #expect(gone.status == 66, "\(gone.error)")
         }
-        #expect(try await machine.leftovers(of: name) == [])
-        #expect(try await machine.check(["findmnt", "--noheadings", "--output", "TARGET", "--raw"]) == mountsBefore)
-        #expect(!FileManager.default.fileExists(atPath: root.appending("clusters/\(name)").string))
+        #expect(try await machine.check(mounts) == mountsBefore)
         let processes = try await machine.check(["ps", "-eo", "args"])
         let residue = processes.split(separator: "\n").filter {
             $0.contains("sealer node agent") || $0.contains("sealer registry serve") || $0.hasPrefix("kube-apiserver")
         }
         #expect(residue.isEmpty, "\(residue)")
-        let gone = try await machine.run([machine.sealer, "delete", "--name", name], environment: environment)
-        #expect(gone.status == 66, "\(gone.error)")
     }
 
     private struct Report: Decodable {
@@ -76,26 +58,22 @@ struct ClusterTests {
         var stages: [Stage]
     }
 
-    private func runCluster(_ machine: Machine, name: String, environment: [String: String]) async throws -> Report {
-        let outcome = try await machine.run(
-            [
-                machine.sealer, "run", Self.example, "--provider", "container", "--masters", "1", "--nodes", "1",
-                "--name", name, "--node-image", machine.nodeImage, "--output", "json",
-            ],
-            environment: environment
-        )
+    private func runCluster(_ cluster: TestCluster) async throws -> Report {
+        let outcome = try await cluster.sealer(
+            cluster.run + ["--provider", "container", "--masters", "1", "--nodes", "1", "--output", "json"])
         try #require(outcome.status == 0, "\(outcome.error)")
         // kubeadm prints the join token; it must not come through.
         #expect(outcome.error.firstMatch(of: /[a-z0-9]{6}\.[a-z0-9]{16}\b/) == nil)
         return try JSONDecoder().decode(Report.self, from: Data(outcome.output.utf8))
     }
 
-    private func checkCluster(_ machine: Machine, report: Report, name: String) async throws {
+    private func checkCluster(_ cluster: TestCluster, report: Report) async throws {
+        let (machine, name) = (cluster.machine, cluster.name)
         #expect(report.nodes.map(\.name).sorted() == ["\(name)-master-0", "\(name)-node-0"])
         #expect(!report.stages.isEmpty)
+        // From outside, as its user asks.
         let kubectl = [machine.kubectl, "--kubeconfig", report.kubeconfig, "--request-timeout=20s"]
-        let ready = #"{range .items[*]}{.metadata.name}={.status.conditions[?(@.type=="Ready")].status}{"\n"}{end}"#
-        let nodes = try await machine.check(kubectl + ["get", "nodes", "--output=jsonpath=\(ready)"])
+        let nodes = try await machine.check(kubectl + ["get", "nodes", "--output=jsonpath=\(TestCluster.readiness)"])
         #expect(nodes.split(separator: "\n").sorted() == ["\(name)-master-0=True", "\(name)-node-0=True"])
         let phases = try await machine.check(
             kubectl + [
@@ -112,37 +90,23 @@ struct ClusterTests {
         )
         #expect(images.contains("k8s.gcr.io/kube-apiserver:v1.20.2"))
         #expect(images.contains("docker.io/sealer-examples/hello:1.0"))
-        for node in report.nodes {
-            let answer = try await answer(machine, from: "http://\(node.address):30080/")
-            #expect(answer.contains("hello, this is hello-"), "\(node.name): \(answer)")
-        }
+        for node in report.nodes { try await cluster.expectAnswer(from: node.address) }
     }
 
-    /// The NodePort opens a moment before its rules are there, so the first questions may get no answer.
-    func answer(_ machine: Machine, from url: String) async throws -> String {
-        for _ in 0..<30 {
-            let outcome = try await machine.run(["curl", "--silent", "--fail", "--max-time", "2", url])
-            if outcome.status == 0 { return outcome.output }
-            try await Task.sleep(for: .milliseconds(500))
-        }
-        return "no answer from \(url)"
-    }
-
-    private func checkIsolation(_ machine: Machine, name: String) async throws {
-        for node in ["\(name)-master-0", "\(name)-node-0"] {
-            let way = try await machine.run(
+    private func checkIsolation(_ cluster: TestCluster) async throws {
+        let nodes = ["\(cluster.name)-master-0", "\(cluster.name)-node-0"]
+        for (node, peer) in zip(nodes, nodes.reversed()) {
+            let way = try await cluster.machine.run(
                 ["docker", "exec", node, "timeout", "3", "bash", "-c", "exec 3<>/dev/tcp/192.0.2.1/80"]
             )
             #expect(way.status != 0, "\(node) has a way out")
-            let peer = node.hasSuffix("master-0") ? "\(name)-node-0" : "\(name)-master-0"
-            try await machine.check([
-                "docker", "exec", node, "timeout", "3", "bash", "-c", "exec 3<>/dev/tcp/\(peer)/10250",
-            ])
+            try await cluster.on(node, "timeout 3 bash -c 'exec 3<>/dev/tcp/\(peer)/10250'")
         }
     }
 
-    private func checkSecrets(_ machine: Machine, root: FilePath, name: String) async throws {
-        let folder = root.appending("clusters/\(name)").string
+    private func checkSecrets(_ cluster: TestCluster) async throws {
+        let (machine, name) = (cluster.machine, cluster.name)
+        let folder = cluster.root.appending("clusters/\(name)").string
         let open = try await machine.check(["find", folder, "-type", "f", "-perm", "/077"])
         #expect(open == "", "files that others may read: \(open)")
         let journal = try await machine.check(["cat", "\(folder)/journal.jsonl"])
@@ -158,50 +122,41 @@ struct ClusterTests {
         "a node that dies during the run ends it with the node's name; the run goes on when it is back",
         .timeLimit(.minutes(15)))
     func dyingNode() async throws {
-        let machine = try Machine()
-        let scratch = try Scratch()
-        let environment = try await buildImages(machine, root: scratch.path.appending("root"))
-        let name = "test-dying-node"
-        async let outcome = machine.run(
-            [
-                machine.sealer, "run", Self.example, "--name", name, "--node-image", machine.nodeImage, "--progress",
-                "plain",
-            ],
-            environment: environment
-        )
-        // Kill the worker as soon as it runs its container runtime: the steps that need it are still to come.
-        var isKilled = false
-        for _ in 0..<600 where !isKilled {
-            let probe = try await machine.run([
-                "docker", "exec", "\(name)-node-0", "test", "-S", "/run/containerd/containerd.sock",
-            ])
-            if probe.status == 0 {
-                isKilled = try await machine.run(["docker", "kill", "\(name)-node-0"]).status == 0
-            } else {
-                try await Task.sleep(for: .milliseconds(200))
+        try await withCluster("test-dying-node") { cluster in
+            let (machine, name) = (cluster.machine, cluster.name)
+            async let outcome = cluster.sealer(cluster.run + ["--progress", "plain"])
+            // Kill the worker as soon as it runs its container runtime: the steps that need it are still to come.
+            var isKilled = false
+            for _ in 0..<600 where !isKilled {
+                let probe = try await machine.run([
+                    "docker", "exec", "\(name)-node-0", "test", "-S", "/run/containerd/containerd.sock",
+                ])
+                if probe.status == 0 {
+                    isKilled = try await machine.run(["docker", "kill", "\(name)-node-0"]).status == 0
+                } else {
+                    try await Task.sleep(for: .milliseconds(200))
+                }
             }
+            #expect(isKilled)
+            let result = try await outcome
+            #expect(result.status != 0)
+            #expect(result.error.contains("\(name)-node-0"), "\(result.error)")
+            #expect(result.error.contains("go on from here with: sealer apply --name \(name)"), "\(result.error)")
+            try await cluster.check(["apply", "--name", name, "--progress", "plain"])
+            try await cluster.expectNothingToDo()
+            try await cluster.check(["delete", "--name", name])
         }
-        #expect(isKilled)
-        let result = try await outcome
-        #expect(result.status != 0)
-        #expect(result.error.contains("\(name)-node-0"), "\(result.error)")
-        #expect(result.error.contains("go on from here with: sealer apply --name \(name)"), "\(result.error)")
-        let again = try await machine.run(
-            [machine.sealer, "apply", "--name", name, "--progress", "plain"], environment: environment)
-        #expect(again.status == 0, "\(again.error)")
-        try await expectNothingToDo(machine, name: name, environment: environment)
-        try await machine.check([machine.sealer, "delete", "--name", name], environment: environment)
-        #expect(try await machine.leftovers(of: name) == [])
     }
 
     @Test(
         "its image is read by skopeo, from the store as it lies and from the served registry", .timeLimit(.minutes(5)))
     func skopeo() async throws {
-        let machine = try Machine()
         let scratch = try Scratch()
-        let environment = try await buildImages(machine, root: scratch.path.appending("root"))
+        let cluster = TestCluster(try Machine(), "", in: scratch.path)
+        let machine = cluster.machine
+        try await cluster.buildImages()
         let inspected = try await machine.check([
-            "skopeo", "inspect", "--raw", "oci:\(scratch.path)/root/store:\(Self.example)",
+            "skopeo", "inspect", "--raw", "oci:\(cluster.root)/store:\(Self.example)",
         ])
         #expect(inspected.contains(MediaType.clusterImage))
         let upstream = try await machine.check([
@@ -209,7 +164,7 @@ struct ClusterTests {
             "docker://127.0.0.1:5005/k8s.gcr.io/pause:3.2",
         ])
         let copied = scratch.path.appending("pause").string
-        try await withServedStore(machine, environment: environment) { address in
+        try await withServedStore(machine, environment: cluster.environment) { address in
             try await machine.check([
                 "skopeo", "copy", "--src-tls-verify=false", "--preserve-digests",
                 "docker://\(address)/k8s.gcr.io/pause:3.2", "dir:\(copied)",

@@ -5,41 +5,15 @@ import Testing
 
 /// Several masters, without a load balancer of anybody's.
 extension ClusterTests {
-    /// Asks the API server from a worker, as kubelet does: by its name, through the worker's own balancer.
-    func askFromWorker(_ machine: Machine, _ node: String) async throws -> Bool {
-        try await machine.run([
-            "docker", "exec", node, "kubectl", "--kubeconfig", "/etc/kubernetes/kubelet.conf", "--request-timeout=5s",
-            "get", "node", node,
-        ]).status == 0
-    }
-
-    /// Waits for something that comes about by itself.
-    func waitUntil(_ what: String, limit: Int = 180, _ isTrue: () async throws -> Bool) async throws {
-        for _ in 0..<limit {
-            if try await isTrue() { return }
-            try await Task.sleep(for: .seconds(1))
-        }
-        Issue.record("waited in vain until \(what)")
-    }
-
     @Test(
         "with three masters it outlives the first one, which is replaced, and a restart of everything",
         .timeLimit(.minutes(15)))
     func highlyAvailable() async throws {
-        let machine = try Machine()
-        let scratch = try Scratch()
-        let environment = try await buildImages(machine, root: scratch.path.appending("root"))
-        let name = "test-ha"
-        let nodes = (0..<3).map { "\(name)-master-\($0)" } + (0..<2).map { "\(name)-node-\($0)" }
-        func sealer(_ arguments: [String]) async throws {
-            try await machine.check([machine.sealer] + arguments, environment: environment)
-        }
-        do {
-            try await sealer([
-                "run", Self.example, "--name", name, "--node-image", machine.nodeImage, "--masters", "3", "--nodes",
-                "2",
-            ])
-            try await expectNothingToDo(machine, name: name, environment: environment)
+        try await withCluster("test-ha") { cluster in
+            let (machine, name) = (cluster.machine, cluster.name)
+            let nodes = (0..<3).map { "\(name)-master-\($0)" } + (0..<2).map { "\(name)-node-\($0)" }
+            try await cluster.check(cluster.run + ["--masters", "3", "--nodes", "2"])
+            try await cluster.expectNothingToDo()
 
             // The first master dies, with its disk.
             try await machine.check(["docker", "rm", "--force", "--volumes", nodes[0]])
@@ -47,69 +21,99 @@ extension ClusterTests {
                 try await machine.check(["docker", "volume", "rm", "sealer-\(nodes[0])-\(volume)"])
             }
             for node in nodes[3...] {
-                try await waitUntil("\(node) reaches another master") { try await askFromWorker(machine, node) }
+                try await waitUntil("\(node) reaches another master") {
+                    try await cluster.reachesAPIServer(from: node)
+                }
             }
 
             // It is replaced: out of etcd, out of Kubernetes, and in again as a new one.
-            try await sealer(["apply", "--name", name, "--yes"])
-            try await expectNothingToDo(machine, name: name, environment: environment)
-            let members = try await machine.check([
-                "docker", "exec", nodes[1], "kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf",
-                "--namespace=kube-system",
-                "exec", "etcd-\(nodes[1])", "--", "etcdctl", "--cacert=/etc/kubernetes/pki/etcd/ca.crt",
-                "--cert=/etc/kubernetes/pki/etcd/healthcheck-client.crt",
-                "--key=/etc/kubernetes/pki/etcd/healthcheck-client.key", "--endpoints=https://127.0.0.1:2379", "member",
-                "list",
-            ])
-            #expect(members.split(separator: "\n").filter { $0.contains("started") }.count == 3, "\(members)")
+            try await cluster.check(["apply", "--name", name, "--yes"])
+            try await cluster.expectNothingToDo()
+            let members = try await cluster.etcdMembers(on: nodes[1])
+            #expect(members.filter { $0.contains("started") }.count == 3, "\(members)")
 
             // Power cut: everything stops, and comes back in another order.
             try await machine.check(["docker", "kill"] + nodes)
             for node in nodes.reversed() { try await machine.check(["docker", "start", node]) }
             try await waitUntil("the plan is empty again", limit: 120) {
-                let plan = try await machine.run(
-                    [machine.sealer, "plan", "--name", name, "--detailed-exitcode"], environment: environment)
-                return plan.status == 0
+                try await cluster.sealer(["plan", "--name", name, "--detailed-exitcode"]).status == 0
             }
-            for node in nodes[3...] { #expect(try await askFromWorker(machine, node)) }
-            try await expectOneRegistry(machine, name: name, nodes: nodes, in: scratch.path, environment: environment)
-            try await sealer(["delete", "--name", name])
-        } catch {
-            try await machine.run([machine.sealer, "delete", "--name", name], environment: environment)
-            throw error
+            for node in nodes[3...] { #expect(try await cluster.reachesAPIServer(from: node)) }
+            try await expectOneRegistry(cluster, nodes: nodes)
+            try await expectEtcdSettings(cluster, masters: Array(nodes.prefix(3)))
+            try await expectOtherScripts(cluster, nodes: nodes)
+            try await cluster.check(["delete", "--name", name])
         }
-        #expect(try await machine.leftovers(of: name) == [])
     }
 
     /// `registry.ha: false`: the first master alone serves, and all the others find it; the same again backwards.
-    private func expectOneRegistry(
-        _ machine: Machine, name: String, nodes: [String], in folder: FilePath, environment: [String: String]
-    ) async throws {
-        let file = folder.appending("Clusterfile")
-        try await machine.check(
-            [machine.sealer, "gen", "--name", name, "--output-file", file.string], environment: environment)
-        let text = try await machine.check(["cat", file.string])
+    private func expectOneRegistry(_ cluster: TestCluster, nodes: [String]) async throws {
+        let file = cluster.file
+        try await cluster.check(["gen", "--name", cluster.name, "--output-file", file.string])
+        let text = try await cluster.machine.check(["cat", file.string])
         for isShared in [false, true] {
-            try Data(text.replacing("spec:\n", with: "spec:\n  registry: {localRegistry: {ha: \(isShared)}}\n").utf8)
-                .write(to: URL(filePath: file.string))
-            try await machine.check(
-                [machine.sealer, "apply", "--file", file.string, "--yes"], environment: environment)
-            try await expectNothingToDo(machine, name: name, environment: environment)
+            try cluster.write(
+                text.replacing("spec:\n", with: "spec:\n  registry: {localRegistry: {ha: \(isShared)}}\n"))
+            try await cluster.check(["apply", "--file", file.string, "--yes"])
+            try await cluster.expectNothingToDo()
             var serving: [String] = []
             for node in nodes {
-                let unit = try await machine.run([
+                let unit = try await cluster.machine.run([
                     "docker", "exec", node, "systemctl", "is-active", "--quiet", "sealer-registry.service",
                 ])
                 if unit.status == 0 { serving.append(node) }
-                // By its name, as containerd asks, with the cluster's certificate.
-                let answer = try await machine.run([
-                    "docker", "exec", node, "bash", "-c",
-                    "timeout 20 openssl s_client -connect sea.hub:5000 -brief -verify_return_error "
-                        + "-verify_hostname sea.hub -CAfile /etc/containerd/certs.d/_default/ca.crt </dev/null",
-                ])
-                #expect(answer.status == 0, "\(node): \(answer.error)")
+                try await cluster.expectRegistry(from: node)
             }
             #expect(serving == (isShared ? Array(nodes.prefix(3)) : [nodes[0]]))
         }
+    }
+
+    /// etcd of all masters takes other settings, one after the other, and each still knows all members.
+    private func expectEtcdSettings(_ cluster: TestCluster, masters: [String]) async throws {
+        let text = try await cluster.machine.check(["cat", cluster.file.string])
+        try cluster.write(
+            text + """
+                ---
+                apiVersion: kubeadm.k8s.io/v1beta2
+                kind: ClusterConfiguration
+                etcd: {local: {extraArgs: {heartbeat-interval: "150"}}}
+
+                """)
+        try await cluster.check(["apply", "--file", cluster.file.string, "--yes"])
+        try await cluster.expectNothingToDo()
+        for master in masters {
+            let arguments = try await cluster.on(master, "tr '\\0' '\\n' </proc/$(pgrep -x etcd)/cmdline")
+                .split(separator: "\n")
+            #expect(arguments.contains("--heartbeat-interval=150"), "\(arguments)")
+            #expect(arguments.contains("--initial-cluster-state=existing"), "\(arguments)")
+            let members = arguments.first { $0.hasPrefix("--initial-cluster=") }
+            #expect(masters.allSatisfy { members?.contains("\($0)=https://") == true }, "\(arguments)")
+        }
+    }
+
+    /// An image of the same version with another install script: the masters run it one at a time, then the workers.
+    private func expectOtherScripts(_ cluster: TestCluster, nodes: [String]) async throws {
+        let context = cluster.folder.appending("other")
+        try FileManager.default.createDirectory(atPath: context.string, withIntermediateDirectories: true)
+        let script = "init-kube.sh"
+        let former = try await cluster.machine.check(["cat", "\(cluster.machine.baseContext)/scripts/\(script)"])
+        try cluster.write(former + "\ndate +%s%N >>/root/runs\n", to: context.appending(script))
+        try cluster.write(
+            "FROM \(Self.example)\nCOPY \(script) scripts/\(script)\n", to: context.appending("Kubefile"))
+        let image = "sealer.io/examples/hello:1.1"
+        try await cluster.check(["build", "--tag", image, context.string])
+
+        let text = try await cluster.machine.check(["cat", cluster.file.string])
+        try cluster.write(text.replacing(Self.example, with: image))
+        try await cluster.check(["apply", "--file", cluster.file.string, "--yes"])
+        try await cluster.expectNothingToDo()
+        var times: [Int] = []
+        for node in nodes {
+            let runs = try await cluster.on(node, "cat /root/runs").split(separator: "\n").compactMap { Int($0) }
+            #expect(runs.count == 1, "\(node): \(runs)")
+            times += runs
+        }
+        #expect(times == times.sorted(), "\(times)")
+        #expect(try await cluster.nodes(through: nodes[0]) == nodes.map { "\($0)=True" })
     }
 }

@@ -24,12 +24,10 @@ extension ClusterTests {
         ]
 
     /// The failpoints that agents of these nodes came to since the last question.
-    private func takeReached(_ machine: Machine, _ nodes: [String]) async throws -> Set<Substring> {
+    private func takeReached(_ cluster: TestCluster, _ nodes: [String]) async throws -> Set<Substring> {
         var found: Set<Substring> = []
         for node in nodes {
-            let lines = try await machine.check([
-                "docker", "exec", node, "bash", "-c", "cat \(Self.reached) 2>/dev/null; rm -f \(Self.reached)",
-            ])
+            let lines = try await cluster.on(node, "cat \(Self.reached) 2>/dev/null || true; rm -f \(Self.reached)")
             found.formUnion(lines.split(separator: "\n"))
         }
         return found
@@ -39,46 +37,27 @@ extension ClusterTests {
         "an agent that is killed at each kind of request is started anew, or the next command goes on",
         .timeLimit(.minutes(15)))
     func killedAgents() async throws {
-        let machine = try Machine()
-        let scratch = try Scratch()
-        let environment = try await buildImages(machine, root: scratch.path.appending("root"))
-        let name = "test-agents"
-        let nodes = ["\(name)-master-0", "\(name)-node-0"]
-        do {
-            var isFirst = true
+        try await withCluster("test-agents") { cluster in
+            let name = cluster.name
+            let nodes = ["\(name)-master-0", "\(name)-node-0"]
+            var arguments = cluster.run
             for points in Self.commands {
                 let isLast = points[0].hasSuffix("lease-return")
-                if isLast {
-                    // There is no lock without something to do.
-                    try await machine.check([
-                        "docker", "exec", nodes[1], "rm", "-f", "/etc/containerd/certs.d/_default/hosts.toml",
-                    ])
-                }
-                let arguments =
-                    isFirst
-                    ? ["run", Self.example, "--name", name, "--node-image", machine.nodeImage]
-                    : ["apply", "--name", name]
-                let outcome = try await machine.run(
-                    [machine.sealer] + arguments,
-                    environment: environment.merging([
-                        "SEALER_AGENT_FAILPOINTS": points.map { "\($0)=kill:\(Self.reached)" }.joined(separator: ",")
-                    ]) { $1 })
-                let reached = try await takeReached(machine, nodes)
+                // There is no lock without something to do.
+                if isLast { try await cluster.on(nodes[1], "rm -f /etc/containerd/certs.d/_default/hosts.toml") }
+                let outcome = try await cluster.sealer(
+                    arguments, agents: points.map { "\($0)=kill:\(Self.reached)" }.joined(separator: ","))
+                let reached = try await takeReached(cluster, nodes)
                 #expect(reached == Set(points.map { $0[...] }), "\(points): \(outcome.error)")
                 // The agent dies each time it comes to that request, so the command fails, and says on which host; but for
                 // the lock, which is given back when all is done.
                 #expect(isLast || outcome.status != 0, "\(points): \(outcome.error)")
                 #expect(outcome.status == 0 || outcome.error.contains("\(name)-"), "\(points): \(outcome.error)")
-                isFirst = false
+                arguments = ["apply", "--name", name]
             }
-            let last = try await machine.run([machine.sealer, "apply", "--name", name], environment: environment)
-            #expect(last.status == 0, "\(last.error)")
-            try await expectNothingToDo(machine, name: name, environment: environment)
-            try await machine.check([machine.sealer, "delete", "--name", name], environment: environment)
-        } catch {
-            try await machine.run([machine.sealer, "delete", "--name", name], environment: environment)
-            throw error
+            try await cluster.check(["apply", "--name", name])
+            try await cluster.expectNothingToDo()
+            try await cluster.check(["delete", "--name", name])
         }
-        #expect(try await machine.leftovers(of: name) == [])
     }
 }

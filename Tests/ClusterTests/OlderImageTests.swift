@@ -8,67 +8,48 @@ extension ClusterTests {
     /// this: the real buildah, and the files that the testbed's docker-registry wrote.
     @Test("an image as sealer 0.11 built it is loaded, built upon and run", .timeLimit(.minutes(15)))
     func olderImage() async throws {
-        let machine = try Machine()
-        let scratch = try Scratch()
-        let archive = scratch.path.appending("older.tar")
-        try await makeOlderImage(machine, in: scratch.path, archive: archive)
-        let environment = ["SEALER_ROOT": scratch.path.appending("root").string]
-        let loaded = try await machine.run(
-            [machine.sealer, "load", "--input", archive.string, "--name", "example.org/older:1"],
-            environment: environment)
-        try #require(loaded.status == 0, "\(loaded.error)")
-        #expect(!loaded.error.contains("warning"), "\(loaded.error)")
-        try FileManager.default.removeItem(atPath: archive.string)
+        try await withCluster("test-older-image", hasImages: false) { cluster in
+            let archive = cluster.folder.appending("older.tar")
+            try await makeOlderImage(cluster.machine, in: cluster.folder, archive: archive)
+            let loaded = try await cluster.sealer(["load", "--input", archive.string, "--name", "example.org/older:1"])
+            try #require(loaded.status == 0, "\(loaded.error)")
+            #expect(!loaded.error.contains("warning"), "\(loaded.error)")
+            try FileManager.default.removeItem(atPath: archive.string)
 
-        struct Inspected: Decodable {
-            struct Contained: Decodable {
-                var name: String
+            struct Inspected: Decodable {
+                struct Contained: Decodable {
+                    var name: String
+                }
+                var images: [Contained]
             }
-            var images: [Contained]
-        }
-        let inspected = try JSONDecoder().decode(
-            Inspected.self,
-            from: Data(
-                try await machine.check(
-                    [machine.sealer, "inspect", "example.org/older:1", "--output", "json"], environment: environment
-                ).utf8))
-        #expect(inspected.images.contains { $0.name == "k8s.gcr.io/kube-apiserver:v1.20.2" })
-        #expect(inspected.images.contains { $0.name == "docker.io/sealer-examples/hello:1.0" })
+            let inspected = try JSONDecoder().decode(
+                Inspected.self,
+                from: Data(try await cluster.check(["inspect", "example.org/older:1", "--output", "json"]).utf8))
+            #expect(inspected.images.contains { $0.name == "k8s.gcr.io/kube-apiserver:v1.20.2" })
+            #expect(inspected.images.contains { $0.name == "docker.io/sealer-examples/hello:1.0" })
 
-        let context = scratch.path.appending("new")
-        try FileManager.default.createDirectory(atPath: context.string, withIntermediateDirectories: true)
-        try Data("FROM example.org/older:1\nCOPY Kubefile etc/new\nCMD test -s etc/new\n".utf8)
-            .write(to: URL(filePath: context.appending("Kubefile").string))
-        try await machine.check(
-            [machine.sealer, "build", "--tag", "example.org/newer:1", context.string], environment: environment)
-        #expect(
-            try await machine.check([machine.sealer, "fsck"], environment: environment).contains("all good"))
+            let context = cluster.folder.appending("new")
+            try FileManager.default.createDirectory(atPath: context.string, withIntermediateDirectories: true)
+            try cluster.write(
+                "FROM example.org/older:1\nCOPY Kubefile etc/new\nCMD test -s etc/new\n",
+                to: context.appending("Kubefile"))
+            try await cluster.check(["build", "--tag", "example.org/newer:1", context.string])
+            #expect(try await cluster.check(["fsck"]).contains("all good"))
 
-        let name = "test-older-image"
-        do {
-            let outcome = try await machine.run(
-                [
-                    machine.sealer, "run", "example.org/newer:1", "--name", name, "--masters", "1", "--nodes", "1",
-                    "--node-image", machine.nodeImage, "--output", "json",
-                ], environment: environment)
-            try #require(outcome.status == 0, "\(outcome.error)")
+            let output = try await cluster.check([
+                "run", "example.org/newer:1", "--name", cluster.name, "--masters", "1", "--nodes", "1", "--node-image",
+                cluster.machine.nodeImage, "--output", "json",
+            ])
             struct Report: Decodable {
                 struct Node: Decodable {
                     var address: String
                 }
                 var nodes: [Node]
             }
-            let report = try JSONDecoder().decode(Report.self, from: Data(outcome.output.utf8))
-            for node in report.nodes {
-                #expect(
-                    try await answer(machine, from: "http://\(node.address):30080/").contains("hello, this is hello-"))
-            }
-            try await machine.check([machine.sealer, "delete", "--name", name], environment: environment)
-        } catch {
-            try await machine.run([machine.sealer, "delete", "--name", name], environment: environment)
-            throw error
+            let report = try JSONDecoder().decode(Report.self, from: Data(output.utf8))
+            for node in report.nodes { try await cluster.expectAnswer(from: node.address) }
+            try await cluster.check(["delete", "--name", cluster.name])
         }
-        #expect(try await machine.leftovers(of: name) == [])
     }
 
     private func makeOlderImage(_ machine: Machine, in scratch: FilePath, archive: FilePath) async throws {

@@ -7,7 +7,7 @@ import Testing
 /// Documents of the kind Plugin, on machines that are reached over SSH.
 extension ClusterTests {
     /// A Clusterfile for a master and a worker, with plugins of every type.
-    private func clusterfile(_ name: String, master: String, worker: String, key: FilePath) -> String {
+    private func clusterfile(_ name: String, master: String, worker: String, key: String) -> String {
         func plugin(_ name: String, _ type: String, _ action: String, _ data: String, scope: String? = nil) -> String {
             let lines = data.split(separator: "\n").map { "    \($0)" }.joined(separator: "\n")
             return """
@@ -30,7 +30,7 @@ extension ClusterTests {
             metadata: {name: \(name)}
             spec:
               image: \(Self.example)
-              ssh: {user: ops, pk: \(key)}
+              ssh: {user: \(UserHost.user), pk: \(key)}
               hosts:
                 - ips: [\(master)]
                   roles: [master]
@@ -53,79 +53,56 @@ extension ClusterTests {
         "runs its plugins once, where and when they say, keeps labels, taints and names, and gives names back",
         .timeLimit(.minutes(15)))
     func plugins() async throws {
-        let machine = try Machine()
-        let scratch = try Scratch()
-        let environment = try await buildImages(machine, root: scratch.path.appending("root"))
-        let (holder, name) = ("test-plugin-hosts", "test-plugins")
-        let key = scratch.path.appending("key")
-        func sealer(_ arguments: [String], failpoints: String? = nil) async throws -> Machine.Outcome {
-            try await machine.run(
-                [machine.sealer] + arguments,
-                environment: environment.merging(failpoints.map { ["SEALER_FAILPOINTS": $0] } ?? [:]) { $1 })
-        }
-        func on(_ container: String, _ command: String) async throws -> String {
-            try await machine.check(["docker", "exec", container, "bash", "-c", command])
-        }
-        do {
-            let hosts = try await makeHosts(machine, name: holder, key: key, environment)
-            let (master, worker) = (hosts[0].container, hosts[1].container)
-            let before = try await traces(machine, worker)
-            let file = scratch.path.appending("Clusterfile")
-            try AtomicFile.write(
-                Array(clusterfile(name, master: hosts[0].address, worker: hosts[1].address, key: key).utf8), to: file)
-            let apply = ["apply", "--file", file.string, "--accept-new-host-keys"]
+        try await withCluster("test-plugins", network: "test-plugins", prefix: "10.31.205") { cluster, network in
+            let name = cluster.name
+            let (hosts, key) = try await addHosts(network, cluster, count: 2)
+            let (master, worker) = (hosts[0], hosts[1])
+            let before = try await worker.traces()
+            try cluster.write(clusterfile(name, master: master.address, worker: worker.address, key: key))
+            let apply = ["apply", "--file", cluster.file.string, "--accept-new-host-keys"]
 
             // The operator dies when one script has run on the worker, and when another one was noted.
             for step in ["a-before/pre-init-host", "after/post-init-host"] {
-                let killed = try await sealer(
-                    apply, failpoints: "end plugin/\(step)/\(hosts[1].address)=kill")
+                let killed = try await cluster.sealer(apply, failpoints: "end plugin/\(step)/\(worker.address)=kill")
                 #expect(killed.status == 137, "\(killed.error)")
             }
-            let made = try await sealer(apply)
-            #expect(made.status == 0, "\(made.error)")
-            try await expectNothingToDo(machine, name: name, environment: environment)
-            #expect(try await on(master, "cat /root/plugins") == "before\nafter\n")
-            let ran = try await on(worker, "cat /root/plugins")
-            #expect(ran == "before\nsecond \(hosts[1].address)\nbefore\nafter\n")
-            let state = FilePath(try #require(environment["SEALER_ROOT"])).appending("clusters").appending(name)
-            let kept = state.appending("output").appending("plugin_after_post-init-host_\(hosts[1].address).log")
+            try await cluster.check(apply)
+            try await cluster.expectNothingToDo()
+            #expect(try await master.check("cat /root/plugins") == "before\nafter\n")
+            let ran = try await worker.check("cat /root/plugins")
+            #expect(ran == "before\nsecond \(worker.address)\nbefore\nafter\n")
+            let kept = cluster.root.appending(
+                "clusters/\(name)/output/plugin_after_post-init-host_\(worker.address).log")
             #expect(String(decoding: try readFile(kept), as: UTF8.self) == "seen by people\n")
 
-            let kubectl = "kubectl --kubeconfig /etc/kubernetes/admin.conf"
-            #expect(try await on(master, "\(kubectl) get configmap made-by-plugin -o 'jsonpath={.data.a}'") == "b")
-            let node =
-                "\(kubectl) get node db-0 -o 'jsonpath={.metadata.labels.disk} {.metadata.labels.zone} {.spec.taints}'"
-            let found = try await on(master, node)
+            #expect(
+                try await cluster.kubectl(
+                    ["get", "configmap", "made-by-plugin", "--output=jsonpath={.data.a}"], on: master.container) == "b")
+            func node() async throws -> String {
+                let path = "{.metadata.labels.disk} {.metadata.labels.zone} {.spec.taints}"
+                return try await cluster.kubectl(
+                    ["get", "node", "db-0", "--output=jsonpath=\(path)"], on: master.container)
+            }
+            let found = try await node()
             #expect(found.hasPrefix("ssd a ") && found.contains("PreferNoSchedule"), "\(found)")
 
             // Somebody else changes labels, taints and the name of the host.
-            _ = try await on(master, "\(kubectl) label node db-0 zone- && \(kubectl) taint node db-0 dedicated-")
-            _ = try await on(worker, "hostname other")
-            let steps = try await plannedSteps(machine, ["plan", "--name", name], environment)
+            try await cluster.kubectl(["label", "node", "db-0", "zone-"], on: master.container)
+            try await cluster.kubectl(["taint", "node", "db-0", "dedicated-"], on: master.container)
+            try await worker.check("hostname other")
             #expect(
-                Set(steps) == [
-                    "hostname/\(hosts[1].address)", "plugin/disks/pre-launch/\(hosts[1].address)",
-                    "plugin/taints/post-init-host/\(hosts[1].address)",
+                Set(try await cluster.plannedSteps(["plan", "--name", name])) == [
+                    "hostname/\(worker.address)", "plugin/disks/pre-launch/\(worker.address)",
+                    "plugin/taints/post-init-host/\(worker.address)",
                 ])
-            let mended = try await sealer(["apply", "--name", name])
-            #expect(mended.status == 0, "\(mended.error)")
-            #expect(try await on(master, node) == found)
-            #expect(try await on(worker, "hostname") == "db-0\n")
-            try await expectNothingToDo(machine, name: name, environment: environment)
+            try await cluster.check(["apply", "--name", name])
+            #expect(try await node() == found)
+            #expect(try await worker.check("hostname") == "db-0\n")
+            try await cluster.expectNothingToDo()
 
-            let deleted = try await sealer(["delete", "--name", name])
-            #expect(deleted.status == 0, "\(deleted.error)")
-            #expect(try await on(worker, "hostname") == "\(worker)\n")
-            let after = try await traces(machine, worker)
-            #expect(after.subtracting(before) == [], "left behind")
-            #expect(before.subtracting(after) == [], "taken along")
-            try await machine.check([machine.sealer, "delete", "--name", holder], environment: environment)
-        } catch {
-            for cluster in [name, holder] {
-                try await machine.run([machine.sealer, "delete", "--name", cluster], environment: environment)
-            }
-            throw error
+            try await cluster.check(["delete", "--name", name])
+            #expect(try await worker.check("hostname") == "\(worker.container)\n")
+            try await worker.expectTraces(before)
         }
-        #expect(try await machine.leftovers(of: holder) == [])
     }
 }

@@ -13,6 +13,8 @@ struct UserHost: Sendable {
     /// The ordinary user, and what sshd and sudo ask for.
     static let user = "ops"
     static let password = "correct horse"
+    /// The variable in which sealer is given the password.
+    static let passwordVariable = "TEST_HOST_PASSWORD"
 
     /// Runs a script on it, as root and past sshd.
     func script(_ text: String) async throws -> Machine.Outcome {
@@ -29,6 +31,30 @@ struct UserHost: Sendable {
     func knownHostsLine() async throws -> String {
         let key = try await check("cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub")
         return "\(address) \(key.filter { !$0.isNewline })\n"
+    }
+
+    /// Lets the user in by a key alone, and use sudo without a password.
+    func admit(publicKey: String) async throws {
+        try await check(
+            """
+            usermod --lock \(Self.user)
+            echo '\(Self.user) ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/\(Self.user)
+            install -d -m 700 -o \(Self.user) -g \(Self.user) /home/\(Self.user)/.ssh
+            echo '\(publicKey.filter { !$0.isNewline })' >/home/\(Self.user)/.ssh/authorized_keys
+            chown \(Self.user):\(Self.user) /home/\(Self.user)/.ssh/authorized_keys
+            """)
+    }
+
+    /// Has what it had, and nothing else.
+    ///
+    /// - Parameter counts: which of what is new counts.
+    func expectTraces(
+        _ before: Set<String>, sourceLocation: SourceLocation = #_sourceLocation,
+        counts: (String) -> Bool = { _ in true }
+    ) async throws {
+        let now = try await traces()
+        #expect(now.subtracting(before).filter(counts) == [], "left on \(container)", sourceLocation: sourceLocation)
+        #expect(before.subtracting(now) == [], "taken from \(container)", sourceLocation: sourceLocation)
     }
 
     /// Takes it away with its disks.
@@ -112,7 +138,7 @@ struct UserHosts: Sendable {
             echo '\(UserHost.user) ALL=(ALL:ALL) ALL' >/etc/sudoers.d/\(UserHost.user)
             ssh-keygen -A >/dev/null
             systemctl unmask --quiet ssh.service
-            systemctl start ssh.service
+            systemctl enable --quiet --now ssh.service
             """)
         return host
     }
