@@ -54,6 +54,29 @@ struct RolloutTests {
         }
     }
 
+    @Test("etcd takes other settings when the masters that come have come, one after the other, and kubelets follow")
+    func settings() throws {
+        var hosts = ["m0", "m1", "m2", "w0"].map { host($0, $0 == "m2" ? .none : .complete) }
+        for index in hosts.indices {
+            hosts[index].runtime = nil
+            guard hosts[index].membership == .complete else { continue }
+            hosts[index].kubelet = "another value"
+            guard hosts[index].isMaster else { continue }
+            hosts[index].etcd = "another value"
+            hosts[index].controlPlane = "another value"
+        }
+        let steps = try steps(plan(hosts))
+        #expect(steps["control-plane/m1"]?.after == ["control-plane/m0"])
+        #expect(steps["etcd-configuration/m0"]?.after == ["join/m2"])
+        #expect(steps["etcd-configuration/m1"]?.after == ["etcd-configuration/m0"])
+        #expect(steps["etcd-configuration/m2"] == nil)
+        #expect(Set(steps.values.filter { $0.id.contains("etcd-") }.map(\.lane)).count == 1)
+        let before = ["control-plane/m0", "etcd-configuration/m0", "control-plane/m1", "etcd-configuration/m1"]
+        #expect(steps["kubelet-configuration/m0"]?.after == before)
+        #expect(steps["kubelet-configuration/w0"]?.after == before + ["kubelet-configuration/m0"])
+        #expect(steps["ready"]?.after.contains("etcd-configuration/m1") == true)
+    }
+
     @Test("scripts that fail stop at the first host")
     func stops() async throws {
         for hosts in [["m0", "m1", "n0", "n1", "n2"], ["n0", "n1", "n2"]] {

@@ -38,5 +38,7 @@ struct SuccessorTests {
         let plan = try plan(isMaster: true, successor: nil)
         #expect(try step("drain/old", plan).after.contains("join/b"))
         #expect(try !step("join/b", plan).after.contains("remove/old"))
+        // But nobody comes into etcd while a member of it does not answer.
+        #expect(try step("join/b", plan).after.contains("etcd/old"))
     }
 }

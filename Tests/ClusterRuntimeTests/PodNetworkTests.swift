@@ -122,7 +122,8 @@ struct PodNetworkPlanTests {
         let scratch = try Scratch()
         let script = try file(
             "pod-network.sh", of: try plan([Self.six], [("a", "fd00::2")]).aspect(of: "a")
-        ).replacing("/sys/", with: "\(scratch.path)/sys/").replacing("/proc/", with: "\(scratch.path)/proc/")
+        ).replacing("/sys/class/", with: "\(scratch.path)/sys/class/").replacing(
+            "/proc/sys/", with: "\(scratch.path)/proc/sys/")
         let settings = try #require(script.firstRange(of: "conf/all/forwarding\n"))
         let path = scratch.path.appending("script")
         try AtomicFile.write(

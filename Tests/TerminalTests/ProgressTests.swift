@@ -219,6 +219,23 @@ import Testing
         try reading.close()
     }
 
+    /// Counts how often it was stopped and let go on.
+    private final class Paused: ProgressSink {
+        let counts = Mutex((pauses: 0, returns: 0))
+        func send(_ event: ProgressEvent) {}
+        func pause() async { counts.withLock { $0.pauses += 1 } }
+        func resume() { counts.withLock { $0.returns += 1 } }
+    }
+
+    @Test func aPauseConcernsAllDisplays() async {
+        let displays = [Paused(), Paused()]
+        let sink = CombinedProgress(displays)
+        await sink.pause()
+        #expect(displays.map { $0.counts.withLock { $0.pauses } } == [1, 1])
+        sink.resume()
+        #expect(displays.map { $0.counts.withLock { $0.returns } } == [1, 1])
+    }
+
     @Test func stepsOfRealWorkAreRecorded() async throws {
         let clock = FakeClock()
         let record = RecordedProgress(now: clock.now)
