@@ -105,7 +105,7 @@ private struct Configured {
 extension ClusterTests {
     @Test(
         "takes another configuration of its components, mends a changed one, refuses what cannot be, whenever it is killed",
-        .timeLimit(.minutes(15)))
+        .timeLimit(.minutes(20)))
     func configurationDrift() async throws {
         try await withCluster("test-configuration") { cluster in
             let configured = Configured(cluster: cluster)

@@ -7,7 +7,7 @@ import Testing
 extension ClusterTests {
     @Test(
         "with three masters it outlives the first one, which is replaced, and a restart of everything",
-        .timeLimit(.minutes(15)))
+        .timeLimit(.minutes(20)))
     func highlyAvailable() async throws {
         try await withCluster("test-ha") { cluster in
             let (machine, name) = (cluster.machine, cluster.name)
