@@ -37,7 +37,7 @@ registry_files="$("$repository/scripts/unpack-packages.sh" docker-registry docke
 export PATH="$PATH:$registry_files/usr/bin"
 
 # All tests at once on two cores starve each other, and the limits that some of them set pass.
-export SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH="${SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH:-8}"
+export SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH="${SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH:-4}"
 
 cd "$repository"
 failures=0

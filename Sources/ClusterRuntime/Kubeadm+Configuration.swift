@@ -148,7 +148,8 @@ extension Kubeadm {
 
     /// Whether the master's own API server answers, which it does with its etcd.
     func answers(_ master: ClusterNode) async throws -> Bool {
-        try await kubectl([ownServer(master), "get", "--raw=/readyz"], through: master).status == 0
+        let path = settings.version >= KubernetesVersion(1, 16) ? "/readyz" : "/healthz"
+        return try await kubectl([ownServer(master), "get", "--raw=\(path)"], through: master).status == 0
     }
 
     /// The master's static pods as its own API server shows them; nil when it does not answer.

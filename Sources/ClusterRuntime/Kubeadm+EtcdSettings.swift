@@ -1,3 +1,4 @@
+import OCI
 import Remote
 import Report
 import SystemPackage
@@ -15,13 +16,19 @@ extension Kubeadm {
 
     /// Has `kubeadm init phase etcd local` write the manifest, with arguments that name all members: that phase alone would name
     /// the master as the whole cluster, and an etcd that has lost its data would begin an empty one.
-    public func reconfigureEtcd(of master: ClusterNode, through: ClusterNode, step: Step) async throws {
-        // It does not run with what an interrupted command gave it, so that nobody could see whether it runs with this.
-        if try await isCut(master), try await !comesBack(master, within: Self.startLimit) {
-            try await bringBackFormerSettings(of: [master], step: step)
+    public func reconfigureEtcd(
+        of master: ClusterNode, among masters: [ClusterNode], through: ClusterNode, step: Step
+    ) async throws {
+        // Who does not run with what an interrupted command gave it would keep the others from being changed, and could not be seen
+        // to run with this.
+        var broken: [ClusterNode] = []
+        for other in masters where try await isCut(other) {
+            if try await !comesBack(other, within: Self.startLimit) { broken.append(other) }
         }
+        if !broken.isEmpty { try await bringBackFormerSettings(of: broken, step: step) }
         try await waitUntilShown("etcd-\(through.name)", on: through)
-        let members = try await etcdMembers(through: through)
+        // One that only learns has no vote that could be missing, and may never have started.
+        let members = try await etcdMembers(through: through).filter { !$0.isLearner }
         for member in members where member.name != master.name {
             let health = try await etcd(
                 ["endpoint", "health", "--endpoints=\(member.clientAddress)"], through, mayFail: true)
@@ -36,13 +43,23 @@ extension Kubeadm {
         let token = BootstrapToken()
         let file = try configuration.etcdFile(
             for: KubeadmNode(master, runtime: runtime), token: token,
-            members: members.flatMap { member in member.peerAddresses.map { (member.name, $0) } })
+            members: members.flatMap { member in member.peerAddresses.map { (member.name, $0) } },
+            imageTag: try await presentTag(on: master))
         try await change(["etcd"], of: master, for: Self.etcdPurpose, step: step) {
             try await kubeadm(
                 ["kubeadm", "init", "phase", "etcd", "local", "--config", Self.configurationFile.string],
                 configuration: file.bytes, token: token, on: master, limit: .seconds(60), step: step)
         }
         try await FormerFiles.forget(Self.etcdPurpose, on: master.host)
+    }
+
+    /// The tag of the image that etcd runs: another version of it is another matter. Nil where it has no manifest.
+    private func presentTag(on master: ClusterNode) async throws -> String? {
+        guard let file = Self.etcdFiles.first, let bytes = try await master.host.readFile(file, limit: 1 << 20) else {
+            return nil
+        }
+        let image = try StaticPod(manifest: bytes, at: "\(master.host.name):\(file)").body.image
+        return try Reference(image).tag
     }
 
     /// Waits until a static pod can be asked. While its etcd was down kubelet could not tell the API server of it, and it tells it

@@ -70,9 +70,14 @@ public protocol KubernetesRuntime: Sendable {
     /// Brings a master's etcd into the wanted state, and sees it run with it. When it does not, what it had before is brought
     /// back. One master at a time.
     ///
-    /// - Parameter through: a master whose API server answers: that of the master itself may not.
+    /// - Parameters:
+    ///   - masters: all masters that are members, it among them. Those that an interrupted change left without an etcd that runs
+    ///     get back what they had.
+    ///   - through: a master whose API server answers: that of the master itself may not.
     /// - Throws: `Failure` of kind `conflict` when another member does not answer: the cluster could lose its quorum.
-    func reconfigureEtcd(of master: ClusterNode, through: ClusterNode, step: Step) async throws
+    func reconfigureEtcd(
+        of master: ClusterNode, among masters: [ClusterNode], through: ClusterNode, step: Step
+    ) async throws
 
     /// Whether a change of the master's control plane or etcd was interrupted, so that what it had before is still kept.
     func isCut(_ master: ClusterNode) async throws -> Bool

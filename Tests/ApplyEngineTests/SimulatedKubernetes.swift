@@ -75,7 +75,9 @@ struct SimulatedKubernetes: KubernetesRuntime {
         }
     }
 
-    func reconfigureEtcd(of master: ClusterNode, through: ClusterNode, step: Step) async throws {
+    func reconfigureEtcd(
+        of master: ClusterNode, among masters: [ClusterNode], through: ClusterNode, step: Step
+    ) async throws {
         try change(master.host.name) { state in
             if state.nodes[master.name] == nil { state.violations.append("\(master.name) is no master") }
             write(try wanted.digest(of: .etcd), to: ClusterBlueprint.etcdFiles, of: master, &state)

@@ -248,7 +248,7 @@ struct ReloadTests {
             let (socket, _) = try await connectAndRead(port)
             try bench.write(Bench.configuration(port: other, backends: [backend.port], folder: bench.folder))
             try await bench.until("it listens there") { bench.log.contains("web: listens on 127.0.0.1:\(other)") }
-            #expect(throws: Errno.connectionRefused) { try RawSocket(connectingTo: port) }
+            try await bench.untilRefused(port)
             try await blocking { try socket.send("kept\n") }
             #expect(try await blocking { try socket.receiveLine() } == "kept")
             var renamed = try Bench.configuration(port: port, backends: [backend.port], folder: bench.folder)
@@ -256,7 +256,7 @@ struct ReloadTests {
             try bench.write(renamed)
             try await waitForEnd(socket)
             try await bench.until("the new one listens") { bench.log.contains("other: listens on 127.0.0.1:\(port)") }
-            #expect(throws: Errno.connectionRefused) { try RawSocket(connectingTo: other) }
+            try await bench.untilRefused(other)
             socket.close()
         }
         backend.stop()

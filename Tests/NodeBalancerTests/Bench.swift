@@ -88,6 +88,20 @@ final class Bench: Sendable {
     }
 }
 
+extension Bench {
+    /// Waits until nobody listens at a port: an old one is closed a moment after the log tells of the new one.
+    func untilRefused(_ port: Int) async throws {
+        try await until("nobody listens at \(port)") {
+            do {
+                try RawSocket(connectingTo: port).close()
+                return false
+            } catch Errno.connectionRefused {
+                return true
+            }
+        }
+    }
+}
+
 /// Blocking work of the tests, apart from the product's own threads.
 let testPool = BlockingPool(width: 64)
 

@@ -9,6 +9,7 @@ extension ClusterWork {
     /// Tells the cluster, and notes before and after that it is told: what was begun is told again.
     func upload(_ parts: [String], _ handle: Step) async throws {
         let blueprint = try blueprint()
+        try await noteEtcd(blueprint)
         try await record(try blueprint.configurationRecord(isComplete: false))
         try await runtime.uploadConfiguration(
             Set(parts.compactMap(ConfigurationChange.Part.init(rawValue:))), through: try await first(), step: handle)
@@ -24,9 +25,25 @@ extension ClusterWork {
         try await note(ClusterBlueprint.controlPlaneFiles, of: master.host) { $0.controlPlane = taken }
     }
 
+    /// Masters on which an earlier sealer noted nothing of etcd have what the cluster was told until now. The cluster will not know
+    /// that any more.
+    private func noteEtcd(_ blueprint: ClusterBlueprint) async throws {
+        guard let told = try blueprint.configuration(told: observation?.kubernetes?.record ?? [:]) else { return }
+        let taken = try told.digest(of: .etcd)
+        for master in try completeMasters(blueprint) where try seen(master.host).mark?.etcd == nil {
+            try await marks.change(try await pool.connection(master.host).host) { $0.etcd = $0.etcd ?? taken }
+        }
+    }
+
+    private func completeMasters(_ blueprint: ClusterBlueprint) throws -> [NodeBlueprint] {
+        try blueprint.nodes.filter { try $0.isMaster && seen($0.host).mark?.membership == .complete }
+    }
+
     func reconfigureEtcd(_ node: NodeBlueprint, _ handle: Step) async throws {
         let master = try await clusterNode(node)
-        try await runtime.reconfigureEtcd(of: master, through: try await first(), step: handle)
+        var masters: [ClusterNode] = []
+        for other in try completeMasters(blueprint()) { masters.append(try await clusterNode(other)) }
+        try await runtime.reconfigureEtcd(of: master, among: masters, through: try await first(), step: handle)
         let taken = try blueprint().configuration.digest(of: .etcd)
         try await note(ClusterBlueprint.etcdFiles, of: master.host) { $0.etcd = taken }
     }

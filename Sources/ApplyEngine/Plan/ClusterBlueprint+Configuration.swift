@@ -21,8 +21,7 @@ extension ClusterBlueprint {
         to difference: inout ClusterDifference, _ kubernetes: KubernetesObservation, _ seen: [String: HostObservation]
     ) throws {
         let record = kubernetes.record ?? [:]
-        let before =
-            try record[RecordKey.configuration].map { try ConfigurationFields.decode(from: $0) } ?? earlier(record)
+        let before = try configuration(told: record)
         let changes = before.map { configuration.changes(from: $0) } ?? []
         if let refusal = ConfigurationChange.refusal(of: changes, in: cluster.name) { throw refusal }
         // What an interrupted command had told it already is told again.
@@ -43,6 +42,11 @@ extension ClusterBlueprint {
             difference.hosts[index].etcd = try reason(
                 .etcd, taken: mark.etcd, before, changes, mark, host, Self.etcdFiles)
         }
+    }
+
+    /// What a cluster was told last; nil when nothing says that.
+    func configuration(told record: [String: String]) throws -> ConfigurationFields? {
+        try record[RecordKey.configuration].map { try ConfigurationFields.decode(from: $0) } ?? earlier(record)
     }
 
     /// The configuration of a cluster that has no record of it, by the Clusterfile that it has; nil when that tells nothing.
