@@ -109,6 +109,21 @@ public struct Engine: Sendable {
         return try Planner.plan(cluster: cluster.name, image: image, difference)
     }
 
+    /// The plan, at a second attempt when nobody answered because of what an interrupted command left, and that was mended.
+    private func plan(
+        _ cluster: Cluster, _ work: ClusterWork, _ places: Places, mend: (InterruptedChange) async throws -> Void
+    ) async throws -> Plan {
+        do {
+            return try await plan(cluster, work, places)
+        } catch let failure as Failure {
+            guard let interrupted = failure.causes.lazy.compactMap({ $0 as? InterruptedChange }).first else {
+                throw failure
+            }
+            try await mend(interrupted)
+            return try await plan(cluster, work, places)
+        }
+    }
+
     private func addPlugins(
         to difference: inout ClusterDifference, _ work: ClusterWork, _ places: Places,
         _ observation: ClusterObservation?, _ leaving: [HostObservation]
@@ -171,17 +186,10 @@ public struct Engine: Sendable {
         try await checkClaim(folder, cluster, options)
         return try await withWork(cluster, keep: true) { work, places in
             let change = ClusterLock(purpose: .change, ended: lock.ended)
-            let plan: Plan
-            do {
-                plan = try await self.plan(cluster, work, places)
-            } catch let failure as Failure {
-                guard let interrupted = failure.causes.lazy.compactMap({ $0 as? InterruptedChange }).first else {
-                    throw failure
-                }
+            let plan = try await self.plan(cluster, work, places) { interrupted in
                 try await change.holding(on: places.masters, pool: work.pool, owner: owner, progress: progress) {
                     try await work.mend(interrupted)
                 }
-                plan = try await self.plan(cluster, work, places)
             }
             if let expected = options.expected {
                 let differences = plan.differences(from: expected)

@@ -63,7 +63,7 @@ extension Kubeadm {
         var before: Set<String>?
         var wellSince: ContinuousClock.Instant?
         while true {
-            let health = try await kubectl(["get", "--raw=/readyz"], through: master)
+            let health = try await kubectl(healthQuestion, through: master)
             let result = try await must(
                 ["get", "pods,services,endpoints", "--all-namespaces", "--output=json"], "list the pods",
                 through: master)

@@ -146,10 +146,14 @@ extension Kubeadm {
         return "--server=https://\(address):\(ClusterNames.apiServerPort)"
     }
 
+    /// kubectl's arguments that ask an API server whether it is ready, etcd included: `/readyz` is there from Kubernetes 1.16 on.
+    var healthQuestion: [String] {
+        ["get", settings.version >= KubernetesVersion(1, 16) ? "--raw=/readyz" : "--raw=/healthz"]
+    }
+
     /// Whether the master's own API server answers, which it does with its etcd.
     func answers(_ master: ClusterNode) async throws -> Bool {
-        let path = settings.version >= KubernetesVersion(1, 16) ? "/readyz" : "/healthz"
-        return try await kubectl([ownServer(master), "get", "--raw=\(path)"], through: master).status == 0
+        try await kubectl([ownServer(master)] + healthQuestion, through: master).status == 0
     }
 
     /// The master's static pods as its own API server shows them; nil when it does not answer.
@@ -230,7 +234,7 @@ extension Kubeadm {
             let asked = name.hasPrefix("*") ? "any\(name.dropFirst())" : name
             while true {
                 let result = try await kubectl(
-                    [ownServer(master), "--tls-server-name=\(asked)", "get", "--raw=/readyz"], through: master)
+                    [ownServer(master), "--tls-server-name=\(asked)"] + healthQuestion, through: master)
                 if result.status == 0 { break }
                 guard ContinuousClock.now < end else {
                     throw Failure(

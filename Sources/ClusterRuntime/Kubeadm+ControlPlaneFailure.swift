@@ -115,7 +115,7 @@ extension Kubeadm {
                 try await FormerFiles.kept(for: purpose, on: master.host)?.bringBack(on: master.host)
             }
             // It has counted how often what did not run has ended, and waits for minutes before it tries again.
-            try await startKubeletAnew(on: master)
+            try await restartKubelet(on: master)
         }
         for master in masters {
             guard try await comesBack(master) else {
@@ -125,11 +125,6 @@ extension Kubeadm {
             }
             for purpose in Self.purposes { try await FormerFiles.forget(purpose, on: master.host) }
         }
-    }
-
-    func startKubeletAnew(on node: ClusterNode) async throws {
-        try await node.host.check(
-            .script("systemctl restart kubelet.service"), purpose: "starting kubelet anew", limit: .seconds(90))
     }
 
     static let returnLimit = Duration.seconds(180)

@@ -58,16 +58,13 @@ extension Kubeadm {
         step.note("etcd: \(node.name) is a learner")
         try await Failpoint.reach("learner \(node.name)")
         do {
-            let runtime = try await preparation.runtime(of: node)
-            let token = BootstrapToken()
-            let file = try configuration.etcdFile(
-                for: KubeadmNode(node, runtime: runtime), token: token,
-                members: members.flatMap { member in
-                    member.peerAddresses.map { (member.identifier == learner.identifier ? node.name : member.name, $0) }
-                })
-            try await kubeadm(
-                ["kubeadm", "init", "phase", "etcd", "local", "--config", Self.configurationFile.string],
-                configuration: file.bytes, token: token, on: node, limit: .seconds(60), step: step)
+            // It has no name yet.
+            let named = members.map { member in
+                var member = member
+                if member.identifier == learner.identifier { member.name = node.name }
+                return member
+            }
+            try await writeEtcdManifest(on: node, members: named, step: step)
             try await Failpoint.reach("etcd-manifest \(node.name)")
             try await promote(learner, on: node, through: master, step: step)
         } catch {
@@ -82,6 +79,22 @@ extension Kubeadm {
         }
         try await Failpoint.reach("vote \(node.name)")
         step.note("etcd: \(node.name) has a vote")
+    }
+
+    /// Has `kubeadm init phase etcd local` write a master's manifest.
+    ///
+    /// - Parameter imageTag: the tag of etcd's image; nil for the one of the cluster's image.
+    func writeEtcdManifest(on node: ClusterNode, members: [EtcdMember], imageTag: String? = nil, step: Step)
+        async throws
+    {
+        let runtime = try await preparation.runtime(of: node)
+        let token = BootstrapToken()
+        let file = try configuration.etcdFile(
+            for: KubeadmNode(node, runtime: runtime), token: token,
+            members: members.flatMap { member in member.peerAddresses.map { (member.name, $0) } }, imageTag: imageTag)
+        try await kubeadm(
+            ["kubeadm", "init", "phase", "etcd", "local", "--config", Self.configurationFile.string],
+            configuration: file.bytes, token: token, on: node, limit: .seconds(60), step: step)
     }
 
     /// Whoever has the host's name or its address in etcd is not this host, whose etcd begins with nothing; and whoever learns is

@@ -39,16 +39,9 @@ extension Kubeadm {
                     at: master.host.name, remedy: "bring \(member.name) up first, then run it again")
             }
         }
-        let runtime = try await preparation.runtime(of: master)
-        let token = BootstrapToken()
-        let file = try configuration.etcdFile(
-            for: KubeadmNode(master, runtime: runtime), token: token,
-            members: members.flatMap { member in member.peerAddresses.map { (member.name, $0) } },
-            imageTag: try await presentTag(on: master))
+        let tag = try await presentTag(on: master)
         try await change(["etcd"], of: master, for: Self.etcdPurpose, step: step) {
-            try await kubeadm(
-                ["kubeadm", "init", "phase", "etcd", "local", "--config", Self.configurationFile.string],
-                configuration: file.bytes, token: token, on: master, limit: .seconds(60), step: step)
+            try await writeEtcdManifest(on: master, members: members, imageTag: tag, step: step)
         }
         try await FormerFiles.forget(Self.etcdPurpose, on: master.host)
     }
@@ -70,7 +63,7 @@ extension Kubeadm {
                 == 0
         }
         if try await isShown() { return }
-        try await startKubeletAnew(on: master)
+        try await restartKubelet(on: master)
         let limit = Duration.seconds(150)
         let end = ContinuousClock.now + limit
         while try await !isShown() {

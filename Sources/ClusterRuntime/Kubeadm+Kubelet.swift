@@ -85,14 +85,15 @@ extension Kubeadm {
     // MARK: - Starting kubelet
 
     /// When kubelet was started, by the node's own clock.
-    private struct Start {
+    struct Start {
         /// Seconds since 1970.
         var seconds: String
         /// As Kubernetes writes it.
         var text: String
     }
 
-    private func restartKubelet(on node: ClusterNode) async throws -> Start {
+    @discardableResult
+    func restartKubelet(on node: ClusterNode) async throws -> Start {
         // A second without kubelet, so that what it reports from then on is not the former one's. Whatever happens to the
         // connection meanwhile, kubelet is started.
         let result = try await node.host.check(

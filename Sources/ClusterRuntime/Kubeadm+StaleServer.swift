@@ -29,7 +29,7 @@ extension Kubeadm {
             purpose: "ending the API server", limit: .seconds(60))
         let end = ContinuousClock.now + .seconds(60)
         while ContinuousClock.now < end {
-            if try await kubectl(["get", "--raw=/readyz"], through: master).status == 0 { return }
+            if try await kubectl(healthQuestion, through: master).status == 0 { return }
             try await Task.sleep(for: .milliseconds(300))
         }
         // Whoever needs it next says what is wrong.

@@ -34,7 +34,7 @@ struct EtcdSettingsTests {
                 // kubelet tells of it when it starts.
                 return files["/started"] == nil && isHidden ? .failed("not found") : .succeeded("pod/etcd-m")
             }
-            if words.contains("systemctl restart kubelet") {
+            if words.contains("systemctl start kubelet") {
                 files["/started"] = Data()
                 told("restart")
             }
@@ -52,7 +52,8 @@ struct EtcdSettingsTests {
             }
             if words.contains("endpoint health") { return isOtherSilent ? .failed("unhealthy") : .succeeded() }
             if words.contains("/var/log/pods") { return .succeeded(log) }
-            return words.contains("systemctl restart kubelet") ? .succeeded() : .failed("what is \(words)?")
+            return words.contains("systemctl start kubelet")
+                ? .succeeded("1000 2026-01-01T00:00:05Z\n") : .failed("what is \(words)?")
         }
     }
 
@@ -147,7 +148,7 @@ struct EtcdSettingsTests {
         try await SilentProgress().step("") { try await runtime.bringBackFormerSettings(of: masters, step: $0) }
         for (host, master) in zip(hosts, masters) {
             #expect(host.files[Self.manifest] == StaticPodTests.manifest("v=1"))
-            #expect(host.commands.first?.words.contains("systemctl restart kubelet") == true)
+            #expect(host.commands.first?.words.contains("systemctl start kubelet") == true)
             #expect(try await !runtime.isCut(master))
         }
     }

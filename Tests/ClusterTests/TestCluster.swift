@@ -188,7 +188,12 @@ extension ClusterTests {
         do {
             try await body(cluster)
         } catch {
-            _ = try await cluster.sealer(["delete", "--name", name])
+            // What failed first is what counts.
+            do {
+                _ = try await cluster.sealer(["delete", "--name", name])
+            } catch let second {
+                Issue.record(second, "taking \(name) away")
+            }
             throw error
         }
         #expect(try await cluster.machine.leftovers(of: name) == [])
