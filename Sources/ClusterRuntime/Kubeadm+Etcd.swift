@@ -215,6 +215,18 @@ extension Kubeadm {
         try EtcdMember.list(fromJSON: try await etcd(["member", "list", "--write-out=json"], master).output)
     }
 
+    /// Whether kubectl says that it did not come to etcd: kubelet starts, has not told the API server of the pod yet, or puts
+    /// another in its place.
+    static func isBeforeEtcd(_ error: String) -> Bool {
+        [
+            "(NotFound): pods \"etcd-", "error dialing backend", "unable to upgrade connection: pod does not exist",
+            "unable to upgrade connection: container not found", "cannot exec into a container in a completed pod",
+        ].contains { error.contains($0) }
+    }
+
+    /// Runs etcd's client in the pod of a master.
+    ///
+    /// - Parameter mayFail: whether a refusal of etcd's own is an answer; that it was not reached is none.
     func etcd(_ arguments: [String], _ master: ClusterNode, mayFail: Bool = false) async throws -> CommandResult {
         let pki = "/etc/kubernetes/pki/etcd"
         let client = [
@@ -227,7 +239,7 @@ extension Kubeadm {
             arguments.contains { $0.hasPrefix("--endpoints=") } ? [] : ["--endpoints=https://\(loopback):2379"]
         return try await Self.patiently {
             let result = try await kubectl(client + endpoint + arguments, through: master)
-            guard result.status == 0 || mayFail else {
+            guard result.status == 0 || (mayFail && !Self.isBeforeEtcd(result.errorText)) else {
                 throw Failure(
                     .commandFailed,
                     "etcd does not answer to \(arguments.prefix(2).joined(separator: " ")): \(result.errorText)",

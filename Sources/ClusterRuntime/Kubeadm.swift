@@ -261,9 +261,7 @@ public struct Kubeadm: KubernetesRuntime {
             "etcdserver: too many requests",
             "connection refused", "TLS handshake timeout", "i/o timeout", "unexpected EOF", "(ServiceUnavailable)",
             "Timeout: request did not complete", "context deadline exceeded", "Client.Timeout exceeded",
-            // kubelet tells of the control plane's pods a while after they run.
-            "(NotFound): pods \"etcd-",
-        ].contains { error.contains($0) }
+        ].contains { error.contains($0) } || isBeforeEtcd(error)
     }
 
     /// Reads the administrator's kubeconfig and points it at the master's address, which the operator's side can reach.

@@ -17,6 +17,7 @@ struct EtcdSettingsTests {
     private func master(
         _ old: String, _ new: String, log: String = "", isOtherSilent: Bool = false, isHidden: Bool = false,
         files more: [String: String] = [:],
+        refusal: @escaping @Sendable (_ words: String) -> String? = { _ in nil },
         told: @escaping @Sendable (String) -> Void = { _ in },
         isWell: @escaping @Sendable (_ manifest: String) -> Bool = { !$0.contains("bad") }
     ) -> ScriptedNode {
@@ -42,6 +43,7 @@ struct EtcdSettingsTests {
                 let flag = present.contains(new) ? new : old
                 return .succeeded("{\"items\":[\(StaticPodTests.mirror(flag, hash: flag, component: "etcd"))]}")
             }
+            if words.contains("etcdctl"), let error = refusal(words) { return .failed(error) }
             if words.contains("member list") {
                 let members = ["m", "n"].enumerated().map { number, name in
                     #"{"ID":\#(number + 1),"name":"\#(name)","peerURLs":["https://10.0.0.\#(number + 2):2380"],"#
@@ -94,6 +96,25 @@ struct EtcdSettingsTests {
         let host = master("v=1", "v=2", isHidden: true)
         try await reconfigure(host)
         #expect(host.files[Self.manifest] == StaticPodTests.manifest("v=2"))
+    }
+
+    @Test("also where kubelet does not know the pod yet that the API server still shows: etcd is asked again")
+    func unknown() async throws {
+        let asked = Mutex<[String: Int]>([:])
+        let host = master(
+            "v=1", "v=2",
+            refusal: { words in
+                // Each question comes twice: what kubelet says is no answer of etcd's, also where etcd may refuse.
+                let question = words.contains("member list") ? "members" : "health"
+                let times = asked.withLock { asked in
+                    asked[question, default: 0] += 1
+                    return asked[question]
+                }
+                return times == 1 ? "error: unable to upgrade connection: pod does not exist" : nil
+            })
+        try await reconfigure(host)
+        #expect(host.files[Self.manifest] == StaticPodTests.manifest("v=2"))
+        #expect(asked.withLock { $0 } == ["members": 2, "health": 2])
     }
 
     @Test("not while another member does not answer: nothing is written, nothing kept")
