@@ -13,10 +13,12 @@ public struct BalancerService: Sendable {
     public static let statusFile: FilePath = "/run/sealer-balancer.json"
 
     private let registry: RegistryAddress
+    private let healthPath: String
 
-    /// Makes the service for a registry's address.
-    public init(_ registry: RegistryAddress) {
-        self.registry = registry
+    /// Makes the service for a cluster: its registry's address, and what its API servers are asked.
+    public init(_ settings: ClusterSettings) {
+        registry = settings.registry
+        healthPath = settings.version.healthPath
     }
 
     /// The address by which a worker of an address reaches its balancer.
@@ -46,7 +48,7 @@ public struct BalancerService: Sendable {
                 .init(
                     name: "apiserver", listen: try endpoint(loopback, apiServer),
                     backends: try masters.map { try endpoint($0, apiServer) },
-                    check: .init(path: "/readyz", authority: Kubeadm.authorityFile.string)),
+                    check: .init(path: healthPath, authority: Kubeadm.authorityFile.string)),
                 .init(
                     name: "registry", listen: try endpoint(loopback, registry.port),
                     backends: try (registries ?? masters).map { try endpoint($0, registry.port) }),

@@ -146,10 +146,8 @@ extension Kubeadm {
         return "--server=https://\(address):\(ClusterNames.apiServerPort)"
     }
 
-    /// kubectl's arguments that ask an API server whether it is ready, etcd included: `/readyz` is there from Kubernetes 1.16 on.
-    var healthQuestion: [String] {
-        ["get", settings.version >= KubernetesVersion(1, 16) ? "--raw=/readyz" : "--raw=/healthz"]
-    }
+    /// kubectl's arguments that ask an API server whether it is ready.
+    var healthQuestion: [String] { ["get", "--raw=\(settings.version.healthPath)"] }
 
     /// Whether the master's own API server answers, which it does with its etcd.
     func answers(_ master: ClusterNode) async throws -> Bool {

@@ -35,6 +35,9 @@ public struct KubernetesVersion: Hashable, Comparable, Sendable, CustomStringCon
         (left.major, left.minor, left.patch) < (right.major, right.minor, right.patch)
     }
 
+    /// The path at which an API server tells whether it is ready, etcd included: `/readyz` is there from 1.16 on.
+    var healthPath: String { self >= KubernetesVersion(1, 16) ? "/readyz" : "/healthz" }
+
     /// The configuration API that this version's kubeadm prefers. kubeadm goes on reading the one before for a while:
     /// v1beta2 up to 1.26 (kubernetes/kubernetes#114540), v1beta3 up to 1.35 (#136016).
     ///

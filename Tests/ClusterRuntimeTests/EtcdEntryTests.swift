@@ -99,10 +99,7 @@ struct EtcdEntryTests {
     }
 
     private func kubeadm(_ version: KubernetesVersion = KubernetesVersion(1, 20, 2)) throws -> Kubeadm {
-        try Kubeadm(
-            ClusterSettings(
-                name: "demo", version: version, etcdTag: nil, hasCoreDNS: false, podNetworking: .bridge,
-                rootfs: "/rootfs"))
+        try Kubeadm(.demo(version))
     }
 
     /// The first master, which asks etcd, and a newcomer `m9` that keeps what kubeadm was told.

@@ -60,10 +60,7 @@ struct EtcdSettingsTests {
     }
 
     private func kubeadm() throws -> Kubeadm {
-        try Kubeadm(
-            ClusterSettings(
-                name: "demo", version: KubernetesVersion(1, 20, 2), etcdTag: nil, hasCoreDNS: false,
-                podNetworking: .bridge, rootfs: "/rootfs"))
+        try Kubeadm(.demo())
     }
 
     private func node(_ host: ScriptedNode) throws -> ClusterNode {

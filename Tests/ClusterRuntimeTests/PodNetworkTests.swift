@@ -216,7 +216,7 @@ struct BalancerServiceTests {
             }
             var services: [Service]
         }
-        let aspect = try BalancerService(RegistryAddress()).aspect(
+        let aspect = try BalancerService(.demo()).aspect(
             executable: "/bin/sealer", masters: [master], node: node)
         let file = try #require(aspect.files.first)
         let services = try JSONDecoder().decode(Configuration.self, from: file.content).services
@@ -233,10 +233,7 @@ struct EtcdEndpointTests {
         arguments: [("10.0.0.2", "--endpoints=https://127.0.0.1:2379"), ("fd00::2", "--endpoints=https://[::1]:2379")])
     func loopback(address: String, option: String) async throws {
         let host = ScriptedNode("m", files: [:]) { _, _ in .succeeded("{}") }
-        let runtime = try Kubeadm(
-            ClusterSettings(
-                name: "demo", version: KubernetesVersion(1, 20, 2), etcdTag: nil, hasCoreDNS: false,
-                podNetworking: .bridge, rootfs: "/rootfs"))
+        let runtime = try Kubeadm(.demo())
         let master = ClusterNode(
             host: host, facts: try ScriptedNode.facts("m"), role: .master, address: address)
         _ = try await runtime.etcd(["member", "list"], master)

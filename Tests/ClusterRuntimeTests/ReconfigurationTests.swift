@@ -19,10 +19,7 @@ struct ReconfigurationTests {
         + "--container-runtime-endpoint=/run/c.sock --node-ip=10.0.0.2\"\n"
 
     private func kubeadm() throws -> Kubeadm {
-        try Kubeadm(
-            ClusterSettings(
-                name: "demo", version: KubernetesVersion(1, 20, 2), etcdTag: nil, hasCoreDNS: false,
-                podNetworking: .bridge, rootfs: "/var/lib/sealer/data/demo/rootfs"))
+        try Kubeadm(.demo())
     }
 
     private func node(_ host: ScriptedNode, _ role: ClusterNode.Role) throws -> ClusterNode {

@@ -12,8 +12,8 @@ struct RegistryPlaceTests {
 
     @Test("a balancer leads to all masters' API servers, and only to the registries that there are")
     func backends() throws {
-        func text(_ registries: [String]?) throws -> String {
-            let aspect = try BalancerService(RegistryAddress()).aspect(
+        func text(_ registries: [String]?, _ settings: ClusterSettings = .demo()) throws -> String {
+            let aspect = try BalancerService(settings).aspect(
                 executable: "/s", masters: ["10.0.0.2", "10.0.0.3"], registries: registries, node: "10.0.0.9")
             return String(decoding: try #require(aspect.files.first).content, as: UTF8.self)
         }
@@ -22,6 +22,9 @@ struct RegistryPlaceTests {
         let one = try text(["10.0.0.3"])
         #expect(!one.contains("10.0.0.2:5000") && one.contains("10.0.0.3:5000"))
         #expect(one.contains("10.0.0.2:6443") && one.contains("10.0.0.3:6443"))
+        // Kubernetes 1.15 answers 404 at the path that later ones are asked at.
+        #expect(all.contains(#""/readyz""#))
+        #expect(try text(nil, .demo(KubernetesVersion(1, 15, 12))).contains(#""/healthz""#))
     }
 
     @Test("what is left of it is told: files, a service that runs, one that starts at boot")

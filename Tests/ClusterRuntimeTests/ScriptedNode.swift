@@ -77,6 +77,15 @@ final class ScriptedNode: Host {
     }
 }
 
+extension ClusterSettings {
+    /// A cluster that says nothing of its own.
+    static func demo(_ version: KubernetesVersion = KubernetesVersion(1, 20, 2)) -> ClusterSettings {
+        ClusterSettings(
+            name: "demo", version: version, etcdTag: nil, hasCoreDNS: false, podNetworking: .bridge,
+            rootfs: "/var/lib/sealer/data/demo/rootfs")
+    }
+}
+
 extension CommandResult {
     static func succeeded(_ output: String = "") -> CommandResult {
         CommandResult(status: 0, output: Data(output.utf8), error: Data())

@@ -24,11 +24,21 @@ extension ClusterTests {
         ]
 
     /// The failpoints that agents of these nodes came to since the last question.
-    private func takeReached(_ cluster: TestCluster, _ nodes: [String]) async throws -> Set<Substring> {
+    ///
+    /// - Parameter command: what came before, told when a node cannot be asked.
+    private func takeReached(_ cluster: TestCluster, _ nodes: [String], after command: Machine.Outcome) async throws
+        -> Set<Substring>
+    {
         var found: Set<Substring> = []
         for node in nodes {
-            let lines = try await cluster.on(node, "cat \(Self.reached) 2>/dev/null || true; rm -f \(Self.reached)")
-            found.formUnion(lines.split(separator: "\n"))
+            let answer = try await cluster.machine.run([
+                "docker", "exec", node, "bash", "-c", "cat \(Self.reached) 2>/dev/null; rm -f \(Self.reached)",
+            ])
+            try #require(
+                answer.status == 0,
+                "\(node): \(answer.error) after the command ended with \(command.status): \(command.error)\(command.output)"
+            )
+            found.formUnion(answer.output.split(separator: "\n"))
         }
         return found
     }
@@ -47,7 +57,7 @@ extension ClusterTests {
                 if isLast { try await cluster.on(nodes[1], "rm -f /etc/containerd/certs.d/_default/hosts.toml") }
                 let outcome = try await cluster.sealer(
                     arguments, agents: points.map { "\($0)=kill:\(Self.reached)" }.joined(separator: ","))
-                let reached = try await takeReached(cluster, nodes)
+                let reached = try await takeReached(cluster, nodes, after: outcome)
                 #expect(reached == Set(points.map { $0[...] }), "\(points): \(outcome.error)")
                 // The agent dies each time it comes to that request, so the command fails, and says on which host; but for
                 // the lock, which is given back when all is done.

@@ -190,7 +190,7 @@ extension ClusterTests {
         } catch {
             // What failed first is what counts.
             do {
-                _ = try await cluster.sealer(["delete", "--name", name])
+                try await cluster.check(["delete", "--name", name])
             } catch let second {
                 Issue.record(second, "taking \(name) away")
             }

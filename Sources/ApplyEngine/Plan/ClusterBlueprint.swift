@@ -223,7 +223,7 @@ struct BlueprintSource: Sendable {
         }
         if !isMaster {
             aspects.append(
-                try BalancerService(settings.registry).aspect(
+                try BalancerService(settings).aspect(
                     executable: host.executable, masters: masters.map(\.address),
                     registries: registry.map { [$0.address] } ?? masters.map(\.address), node: host.address))
         }
