@@ -131,16 +131,21 @@ struct TestCluster: Sendable {
             .split(separator: "\n").map(String.init).sorted()
     }
 
-    /// The members of etcd, a line each, as a master's own says.
+    /// The members of etcd, a line each, as a master's own says. kubelet may have started a moment ago and not know the pod yet.
     func etcdMembers(on master: String, at address: String = "127.0.0.1") async throws -> [Substring] {
-        try await kubectl(
-            [
-                "--namespace=kube-system", "exec", "etcd-\(master)", "--", "etcdctl",
-                "--cacert=/etc/kubernetes/pki/etcd/ca.crt", "--cert=/etc/kubernetes/pki/etcd/healthcheck-client.crt",
-                "--key=/etc/kubernetes/pki/etcd/healthcheck-client.key", "--endpoints=https://\(address):2379",
-                "member", "list",
-            ], on: master
-        ).split(separator: "\n")
+        let arguments = [
+            "docker", "exec", master, "kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf", "--request-timeout=20s",
+            "--namespace=kube-system", "exec", "etcd-\(master)", "--", "etcdctl",
+            "--cacert=/etc/kubernetes/pki/etcd/ca.crt", "--cert=/etc/kubernetes/pki/etcd/healthcheck-client.crt",
+            "--key=/etc/kubernetes/pki/etcd/healthcheck-client.key", "--endpoints=https://\(address):2379", "member",
+            "list",
+        ]
+        for _ in 0..<60 {
+            let answer = try await machine.run(arguments)
+            if answer.status == 0 { return answer.output.split(separator: "\n") }
+            try await Task.sleep(for: .seconds(1))
+        }
+        return try await machine.check(arguments).split(separator: "\n")
     }
 
     /// Asks the API server from a worker, as kubelet does: by its name, through the worker's own balancer.
