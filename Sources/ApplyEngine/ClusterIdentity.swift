@@ -3,52 +3,121 @@ import Clusterfile
 import FoundationEssentials
 import LinuxSystem
 import OCI
+import Remote
 import Report
 import SystemPackage
 
 /// What the trust of a cluster hangs on, kept in the cluster's folder: kubeadm's authorities, and the certificates of the
 /// registry. All masters have the same.
+///
+/// A machine that sees a running cluster for the first time takes them over from a master (`adopt`): others would cut the cluster's
+/// members off from each other.
 struct ClusterIdentity: Sendable {
     /// kubeadm's authorities.
-    var authorities: ClusterAuthorities
+    private(set) var authorities: ClusterAuthorities
     /// The registry's certificates.
-    var registry: RegistryCertificates
+    private(set) var registry: RegistryCertificates
+    private var authoritiesOrigin: Origin
+    private var registryOrigin: Origin
+
+    /// Where a part comes from.
+    fileprivate enum Origin: Sendable {
+        /// The cluster's folder has it.
+        case folder
+        /// Made, or given by the user, because the folder has none.
+        case new
+        /// Made in the place of what the folder has.
+        case replacement
+    }
 
     private static let authoritiesFolder = "pki/kubernetes"
 
-    /// The identity that the folder has, or the user's own authorities, or a new one.
+    /// The identity that the folder has, or the user's own authorities, or a new one. Nothing is written.
     ///
-    /// - Parameter keep: whether a new one is written into the folder; a mere plan writes nothing.
-    static func load(_ cluster: Cluster, _ folder: ClusterFolder, keep: Bool) async throws -> ClusterIdentity {
-        ClusterIdentity(
-            authorities: try await authorities(cluster, folder, keep: keep),
-            registry: try await RegistryIdentity.load(cluster, folder, keep: keep))
-    }
-
-    private static func authorities(_ cluster: Cluster, _ folder: ClusterFolder, keep: Bool) async throws
-        -> ClusterAuthorities
-    {
+    /// - Throws: `Failure` of kind `conflict` when the user's authorities are not those that the folder has.
+    static func load(_ cluster: Cluster, _ folder: ClusterFolder) async throws -> ClusterIdentity {
         let years = cluster.certificates.authorityYears
-        let kept = folder.path.appending(FilePath(authoritiesFolder).components)
         let isKept = try await BlockingPool.shared.run { try folder.readSecret("\(authoritiesFolder)/complete") != nil }
-        if isKept { return try await ClusterAuthorities.read(folder: kept, years: years) }
-        let made =
-            if let own = cluster.certificates.folder {
-                try await ClusterAuthorities.read(folder: FilePath(own), years: years)
+        let own = cluster.certificates.folder.map { FilePath($0) }
+        let authorities =
+            if isKept {
+                try await ClusterAuthorities.read(
+                    folder: folder.path.appending(FilePath(authoritiesFolder).components), years: years)
+            } else if let own {
+                try await ClusterAuthorities.read(folder: own, years: years)
             } else {
                 try ClusterAuthorities(years: years)
             }
-        guard keep else { return made }
-        try await BlockingPool.shared.run {
-            for file in made.files { try folder.writeSecret(file.bytes, "\(authoritiesFolder)/\(file.path)") }
-            // Last: without it the others count for nothing.
-            try folder.writeSecret(Data(), "\(authoritiesFolder)/complete")
+        let (registry, registryOrigin) = try await RegistryIdentity(cluster).load(folder)
+        let identity = ClusterIdentity(
+            authorities: authorities, registry: registry, authoritiesOrigin: isKept ? .folder : .new,
+            registryOrigin: registryOrigin)
+        if isKept { try await identity.checkAuthorities(own, of: cluster.name) }
+        return identity
+    }
+
+    /// Whether the folder has all of it.
+    var isKept: Bool { authoritiesOrigin == .folder && registryOrigin == .folder }
+
+    /// Takes over what a running cluster has of it and this machine's folder does not.
+    ///
+    /// - Parameter master: a member.
+    /// - Throws: `Failure` when its authorities cannot be read, or are not those that the user brings.
+    mutating func adopt(from master: any Host, of cluster: Cluster) async throws {
+        if authoritiesOrigin == .new {
+            authorities = try await ClusterAuthorities.read(from: master)
+            try await checkAuthorities(cluster.certificates.folder.map { FilePath($0) }, of: cluster.name)
         }
-        return made
+        if registryOrigin == .new, let present = try await RegistryService.certificates(on: master),
+            try present.hasNames(of: registry)
+        {
+            registry = present
+        }
+    }
+
+    /// Writes into the folder what it has not. Without the mark that is written last, the others count for nothing.
+    mutating func keep(_ cluster: Cluster, in folder: ClusterFolder) async throws {
+        let (authorities, registry) = (authorities, registry)
+        if authoritiesOrigin != .folder {
+            try await BlockingPool.shared.run {
+                for file in authorities.files {
+                    try folder.writeSecret(file.bytes, "\(Self.authoritiesFolder)/\(file.path)")
+                }
+                try folder.writeSecret(Data(), "\(Self.authoritiesFolder)/complete")
+            }
+            authoritiesOrigin = .folder
+        }
+        if registryOrigin != .folder {
+            try await RegistryIdentity(cluster).keep(registry, in: folder)
+            registryOrigin = .folder
+        }
+    }
+
+    /// A cluster keeps the authorities that it has: those of another folder would not fit what its members were given.
+    private func checkAuthorities(_ own: FilePath?, of cluster: String) async throws {
+        guard let own else { return }
+        let present = Dictionary(authorities.files.map { ($0.path, $0.bytes) }) { first, _ in first }
+        let others = try await BlockingPool.shared.run {
+            try ClusterAuthorities.paths.filter { path in
+                do {
+                    return try Data(readFile(own.appending(path), limit: 1 << 20)) != present[path]
+                } catch let failure as Failure where failure.kind == .notFound {
+                    // It may be gone: the folder is read once.
+                    return false
+                }
+            }
+        }
+        guard others.isEmpty else {
+            throw Failure(
+                .conflict,
+                "the folder of the cluster's certificates has another \(others.joined(separator: ", ")) than the cluster",
+                at: own.string,
+                remedy: "name the folder that \(cluster) was made with; its authorities cannot be changed yet")
+        }
     }
 }
 
-/// The certificates of a cluster's registry.
+/// The certificates of a cluster's registry, and the names that they are for.
 private struct RegistryIdentity {
     private struct Names: Codable, Equatable {
         var names: [String]
@@ -60,37 +129,50 @@ private struct RegistryIdentity {
         serverKey: "pki/registry.key", names: "pki/registry.json"
     )
 
-    /// The certificates that the folder has for these settings, or new ones.
-    ///
-    /// - Parameter keep: whether new ones are written into the folder; a mere plan writes nothing.
-    static func load(_ cluster: Cluster, _ folder: ClusterFolder, keep: Bool) async throws -> RegistryCertificates {
+    private let cluster: String
+    private let names: Names
+
+    init(_ cluster: Cluster) {
+        self.cluster = cluster.name
         var names = Names(names: [cluster.registry.domain, "localhost"], addresses: ["127.0.0.1"])
         for name in cluster.registry.certificateNames {
             if IPAddress(name) != nil { names.addresses.append(name) } else { names.names.append(name) }
         }
-        let wanted = names
-        return try await BlockingPool.shared.run {
+        self.names = names
+    }
+
+    /// The certificates that the folder has for these names, or new ones.
+    func load(_ folder: ClusterFolder) async throws -> (RegistryCertificates, ClusterIdentity.Origin) {
+        try await BlockingPool.shared.run {
             func text(_ name: String) throws -> String? {
                 try folder.readSecret(name).map { String(decoding: $0, as: UTF8.self) }
             }
-            if let bytes = try folder.readSecret(files.names),
-                try JSONDecoder().decode(Names.self, from: bytes) == wanted, let authority = try text(files.authority),
-                let authorityKey = try text(files.authorityKey), let server = try text(files.server),
-                let serverKey = try text(files.serverKey)
+            let known = try folder.readSecret(Self.files.names)
+            if let known, try JSONDecoder().decode(Names.self, from: known) == names,
+                let authority = try text(Self.files.authority), let server = try text(Self.files.server),
+                let serverKey = try text(Self.files.serverKey)
             {
-                return RegistryCertificates(
-                    authority: authority, authorityKey: authorityKey, server: server, serverKey: serverKey)
+                return (
+                    RegistryCertificates(
+                        authority: authority, authorityKey: try text(Self.files.authorityKey), server: server,
+                        serverKey: serverKey), .folder
+                )
             }
-            let made = try RegistryCertificates(
-                cluster: cluster.name, names: wanted.names, addresses: wanted.addresses)
-            guard keep else { return made }
-            try folder.writeSecret(Data(made.authority.utf8), files.authority)
-            try folder.writeSecret(Data(made.authorityKey.utf8), files.authorityKey)
-            try folder.writeSecret(Data(made.server.utf8), files.server)
-            try folder.writeSecret(Data(made.serverKey.utf8), files.serverKey)
+            let made = try RegistryCertificates(cluster: cluster, names: names.names, addresses: names.addresses)
+            return (made, known == nil ? .new : .replacement)
+        }
+    }
+
+    func keep(_ certificates: RegistryCertificates, in folder: ClusterFolder) async throws {
+        try await BlockingPool.shared.run {
+            try folder.writeSecret(Data(certificates.authority.utf8), Self.files.authority)
+            if let key = certificates.authorityKey {
+                try folder.writeSecret(Data(key.utf8), Self.files.authorityKey)
+            }
+            try folder.writeSecret(Data(certificates.server.utf8), Self.files.server)
+            try folder.writeSecret(Data(certificates.serverKey.utf8), Self.files.serverKey)
             // Last: without it the others count for nothing.
-            try folder.writeSecret(try canonicalJSON(wanted), files.names)
-            return made
+            try folder.writeSecret(try canonicalJSON(names), Self.files.names)
         }
     }
 }

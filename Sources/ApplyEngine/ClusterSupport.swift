@@ -22,9 +22,33 @@ enum ClusterSupport {
         }
     }
 
-    /// Looks at what is there: kubelets of another version would be replaced under running pods, one minor version after the
+    /// Looks at what is there, and cannot become what is wanted. All of it is told together.
+    static func check(_ observation: ClusterObservation, of cluster: Cluster, settings: ClusterSettings) throws {
+        let statuses = Dictionary((observation.kubernetes?.nodes ?? []).map { ($0.name, $0) }) { first, _ in first }
+        var problems: [String] = []
+        for host in observation.hosts {
+            if host.mark?.membership == .complete, let status = statuses[host.nodeName],
+                status.isMaster != host.member.isMaster
+            {
+                let (present, wanted) = status.isMaster ? ("master", "worker") : ("worker", "master")
+                problems.append("\(host.host) is a \(present) of the cluster and cannot become a \(wanted) in place")
+            }
+            let dataRoot = host.mark?.dataRoot ?? Cluster.defaultDataRoot
+            if host.mark?.rootfs != nil, dataRoot != cluster.dataRoot {
+                problems.append("\(host.host) keeps its data in \(dataRoot), spec.dataRoot says \(cluster.dataRoot)")
+            }
+        }
+        guard problems.isEmpty else {
+            throw Failure(
+                .conflict, problems.joined(separator: "; "), at: cluster.name,
+                remedy: "take the host out first (sealer scale-down), then add it as it shall be")
+        }
+        try check(observation.kubernetes, settings: settings)
+    }
+
+    /// Looks at the versions that are there: kubelets of another version would be replaced under running pods, one minor version after the
     /// other or several at once. That is an upgrade, and needs more than that.
-    static func check(_ kubernetes: KubernetesObservation?, settings: ClusterSettings) throws {
+    private static func check(_ kubernetes: KubernetesObservation?, settings: ClusterSettings) throws {
         let others = (kubernetes?.nodes ?? []).filter { node in
             !node.version.isEmpty && node.version.prefix { $0 != "+" && $0 != "-" } != settings.version.description
         }

@@ -71,8 +71,8 @@ extension Engine {
         await pool.set([place])
         do {
             let mark = try await pool.withConnection(place.name) { try await NodeMark.read(from: $0.host) }
-            let rootfs = "\(mark?.dataRoot ?? Cluster.defaultDataRoot)/\(mark?.cluster ?? "unknown")/rootfs"
-            try await Self.reset(place, by: HostReset(rootfs: rootfs), pool, progress)
+            let reset = HostReset(dataRoot: mark?.dataRoot ?? Cluster.defaultDataRoot, cluster: mark?.cluster)
+            try await Self.reset(place, by: reset, pool, progress)
             await pool.close()
             return mark?.cluster
         } catch {
@@ -85,7 +85,7 @@ extension Engine {
     private func reset(_ cluster: Cluster, _ places: [HostPlace], _ pool: HostPool) async throws -> [String] {
         let places = places.filter { $0.member.provider != .container }
         guard !places.isEmpty else { return [] }
-        let reset = HostReset(rootfs: "\(cluster.dataRoot)/\(cluster.name)/rootfs")
+        let reset = HostReset(dataRoot: cluster.dataRoot, cluster: cluster.name)
         let progress = progress
         let failures = await failuresOfEach(places) { place in
             try await Self.reset(place, by: reset, pool, progress)

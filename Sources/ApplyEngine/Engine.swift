@@ -94,7 +94,7 @@ public struct Engine: Sendable {
             return try Planner.plan(cluster: cluster.name, image: image, fresh)
         }
         let (blueprint, observation) = try await work.survey(places.wanted.filter { $0.transport != nil })
-        try ClusterSupport.check(observation.kubernetes, settings: work.source.settings)
+        try ClusterSupport.check(observation, of: cluster, settings: work.source.settings)
         let (reached, leavingNames) = await leaving(places, work)
         await work.add(leaving: reached)
         var difference = try blueprint.difference(from: observation, leaving: reached, leavingNames: leavingNames)
@@ -213,6 +213,7 @@ public struct Engine: Sendable {
                     try await execute(plan, work, folder, options)
                 }
             }
+            try await work.refreshKubeconfig()
             try await self.settle(folder, cluster)
             return AppliedCluster(
                 name: cluster.name, kubeconfig: folder.kubeconfig, addresses: work.addresses, plan: plan)
@@ -291,13 +292,14 @@ public struct Engine: Sendable {
         let wanted = try await infra.places(of: cluster)
         let names = Set(wanted.map(\.name))
         let leaving = try await members.asyncMap { try await infra.places(of: $0) }?.filter { !names.contains($0.name) }
-        let identity = try await ClusterIdentity.load(cluster, folder, keep: keep)
+        let identity = try await ClusterIdentity.load(cluster, folder)
         let pool = HostPool(connector)
         let work = ClusterWork(
             source: BlueprintSource(
                 cluster: cluster, image: image, settings: settings, identity: identity,
                 configuration: inputs.configuration, plugins: try PluginRules(cluster.plugins),
                 registryHost: cluster.registry.onEveryMaster ? nil : wanted.first { $0.member.isMaster }?.name),
+            keepsIdentity: keep,
             infra: infra,
             pool: pool, runtime: try makeRuntime(settings),
             distribution: ImageDistribution(image, named: cluster.image, from: store), folder: folder,

@@ -141,10 +141,7 @@ extension Kubeadm {
     }
 
     /// The API server of the master itself, not that of another one.
-    func ownServer(_ master: ClusterNode) -> String {
-        let address = master.address.contains(":") ? "[\(master.address)]" : master.address
-        return "--server=https://\(address):\(ClusterNames.apiServerPort)"
-    }
+    func ownServer(_ master: ClusterNode) -> String { "--server=\(Self.server(at: master.address))" }
 
     /// kubectl's arguments that ask an API server whether it is ready.
     var healthQuestion: [String] { ["get", "--raw=\(settings.version.healthPath)"] }

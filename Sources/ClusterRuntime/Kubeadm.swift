@@ -264,15 +264,18 @@ public struct Kubeadm: KubernetesRuntime {
         ].contains { error.contains($0) } || isBeforeEtcd(error)
     }
 
+    /// The URL of the API server at an address or a name.
+    public static func server(at address: String) -> String {
+        "https://\(address.contains(":") ? "[\(address)]" : address):\(ClusterNames.apiServerPort)"
+    }
+
     /// Reads the administrator's kubeconfig and points it at the master's address, which the operator's side can reach.
     public func kubeconfig(of master: ClusterNode) async throws -> Data {
         guard let bytes = try await master.host.readFile(Self.administratorFile, limit: 1 << 20) else {
             throw Failure(.notFound, "there is no \(Self.administratorFile)", at: master.host.name)
         }
-        let port = ClusterNames.apiServerPort
-        let address = master.address.contains(":") ? "[\(master.address)]" : master.address
         let text = String(decoding: bytes, as: UTF8.self)
-            .replacing("https://\(ClusterNames.apiServer):\(port)", with: "https://\(address):\(port)")
+            .replacing(Self.server(at: ClusterNames.apiServer), with: Self.server(at: master.address))
         return Data(text.utf8)
     }
 }

@@ -8,6 +8,8 @@ import SystemPackage
 public struct NodePreparation: Sendable {
     /// The folder of containerd's per-registry configuration.
     static let certificatesFolder: FilePath = "/etc/containerd/certs.d"
+    /// What containerd of every node, and so sealer, trusts of the cluster's registry.
+    static let registryAuthority = certificatesFolder.appending("_default").appending("ca.crt")
     /// Where the install script of a container runtime leaves the path of its socket (the field's contract).
     static let socketPathFile: FilePath = "/etc/sealerio/cri/socket-path"
 
@@ -24,7 +26,7 @@ public struct NodePreparation: Sendable {
     /// embedded registry too, so that a miss ends there and never goes out.
     public func registryAccess(authority: String) -> NodeAspect {
         let folder = Self.certificatesFolder.appending("_default")
-        let certificate = folder.appending("ca.crt")
+        let certificate = Self.registryAuthority
         let hosts = """
             server = "\(settings.registry.url)"
             ca = "\(certificate)"

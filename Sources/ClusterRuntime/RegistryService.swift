@@ -56,6 +56,17 @@ public struct RegistryService: Sendable {
             service: Self.unit, port: address.port)
     }
 
+    /// The certificates that a host which runs the registry has, without the authority's key, which no host has; nil when one of
+    /// them is not there.
+    public static func certificates(on host: any Host) async throws -> RegistryCertificates? {
+        var texts: [String] = []
+        for file in [NodePreparation.registryAuthority, folder.appending("tls.crt"), folder.appending("tls.key")] {
+            guard let bytes = try await host.readFile(file, limit: 1 << 20) else { return nil }
+            texts.append(String(decoding: bytes, as: UTF8.self))
+        }
+        return RegistryCertificates(authority: texts[0], authorityKey: nil, server: texts[1], serverKey: texts[2])
+    }
+
     /// What of the registry is on a host that shall not have it, for people; empty when nothing is.
     ///
     /// - Parameter files: what an inspection of `files` found.

@@ -107,7 +107,8 @@ public struct RemoteCommand: Sendable, Codable, Hashable {
         self.input = input
     }
 
-    /// A script for `/bin/bash`, handed over by standard input so that it shows in no argument list.
+    /// A script for `/bin/bash`, handed over by standard input so that it shows in no argument list. It is read to its end before
+    /// it begins: half a script, from somebody who died meanwhile, does nothing.
     public static func script(
         _ text: String,
         environment: [String: String] = [:],
@@ -117,7 +118,8 @@ public struct RemoteCommand: Sendable, Codable, Hashable {
             ["/bin/bash", "-euo", "pipefail", "-s"],
             environment: environment,
             workingDirectory: workingDirectory,
-            input: Data(text.utf8)
+            // On the first line, so that bash's messages count the lines as they stand here.
+            input: Data("{ :; \(text)\n}\n".utf8)
         )
     }
 }

@@ -133,12 +133,6 @@ struct SimulatedHost: Host {
         let program = command.arguments[0]
         let text = command.input.map { String(decoding: $0, as: UTF8.self) } ?? ""
         if program == "systemctl" { return try read { Self.result(Self.show($0, command.arguments)) } }
-        if program == "tee", command.arguments.count == 2 {
-            try change { machine in
-                machine.files[command.arguments[1]] = .init(bytes: command.input ?? Data(), permissions: 0o644)
-            }
-            return Self.result("")
-        }
         if program.hasSuffix("/sealer"), command.arguments.dropFirst().first == "rmi" {
             try change { ($0.blobs, $0.hasImage) = ([], false) }
             return Self.result("")
@@ -212,13 +206,20 @@ struct SimulatedHost: Host {
                 state.machines[name]?.services["sealer-registry.service"] = nil
                 for path in RegistryService.files { state.machines[name]?.files[path.string] = nil }
             }
-        } else if text.hasPrefix("for unit in") {
+        } else if text.contains("for unit in") {
             try change { machine in
                 for unit in machine.services.keys { machine.files["/etc/systemd/system/\(unit)"] = nil }
                 machine.services = [:]
             }
-        } else if text.contains("|| echo $folder") {
+        } else if text.contains("[[ -e $folder ]] || printf") {
             return try read { $0.blobs.isEmpty ? "/var/lib/sealer/store\n" : "" }
+        } else if let staged = command.environment["STAGED"], let file = command.environment["FILE"] {
+            try change { machine in
+                let size = command.environment["SIZE"].flatMap { Int($0) } ?? 0
+                let bytes = machine.files.removeValue(forKey: staged)?.bytes.prefix(size) ?? Data()
+                // The name of a simulated host is no file.
+                if file != "/etc/hostname" { machine.files[file] = .init(bytes: Data(bytes), permissions: 0o644) }
+            }
         } else if let hostname = command.environment["NODE_NAME"] {
             try change { $0.hostname = hostname }
         }

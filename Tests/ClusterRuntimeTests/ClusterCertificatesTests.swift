@@ -168,7 +168,9 @@ struct ClusterAuthoritiesTests {
             try message(authorities.files, now: .now.addingTimeInterval(-year)).hasPrefix(
                 "/pki/ca.crt: the certificate is valid from "))
         let registry = try RegistryCertificates(cluster: "demo", names: ["sea.hub"], addresses: [])
-        let signOnly = files(["ca.crt": Data(registry.authority.utf8), "ca.key": Data(registry.authorityKey.utf8)])
+        let signOnly = files([
+            "ca.crt": Data(registry.authority.utf8), "ca.key": Data((registry.authorityKey ?? "").utf8),
+        ])
         #expect(throws: Never.self) { try ClusterAuthorities(files: signOnly, at: "/pki") }
     }
 

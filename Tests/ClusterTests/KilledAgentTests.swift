@@ -67,6 +67,8 @@ extension ClusterTests {
             }
             try await cluster.check(["apply", "--name", name])
             try await cluster.expectNothingToDo()
+            // A file of the user's that was being changed is whole.
+            for node in nodes { try await cluster.on(node, "grep -q '^127.0.0.1.*localhost' /etc/hosts") }
             try await cluster.check(["delete", "--name", name])
         }
     }

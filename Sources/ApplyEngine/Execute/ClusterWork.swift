@@ -14,7 +14,6 @@ import SystemPackage
 
 /// Does the steps of a plan on real hosts: the blueprint says what each of them means.
 final class ClusterWork: StepPerformer {
-    let source: BlueprintSource
     let infra: any InfraProvider
     let pool: HostPool
     let runtime: any KubernetesRuntime
@@ -25,9 +24,11 @@ final class ClusterWork: StepPerformer {
     let marks: MarkKeeper
     private let tickets = TicketOffice()
     private let scene: Mutex<Scene>
+    private let keepsIdentity: Bool
 
     /// What steps look things up in.
     struct Scene: Sendable {
+        var source: BlueprintSource
         var blueprint: ClusterBlueprint?
         var hosts: [String: HostObservation] = [:]
         /// What was seen last; nil before anything was looked at.
@@ -41,12 +42,14 @@ final class ClusterWork: StepPerformer {
     /// A step whose host was lost is tried again that often.
     private static let attempts = 3
 
+    /// - Parameter keepsIdentity: whether what the cluster's trust hangs on is written into the folder; a mere plan writes nothing.
     init(
-        source: BlueprintSource, infra: any InfraProvider, pool: HostPool, runtime: any KubernetesRuntime,
+        source: BlueprintSource, keepsIdentity: Bool, infra: any InfraProvider, pool: HostPool,
+        runtime: any KubernetesRuntime,
         distribution: ImageDistribution, folder: ClusterFolder, progress: any ProgressSink,
         clock: any Clock<Duration>
     ) {
-        self.source = source
+        self.keepsIdentity = keepsIdentity
         self.infra = infra
         self.pool = pool
         self.runtime = runtime
@@ -55,14 +58,18 @@ final class ClusterWork: StepPerformer {
         self.progress = progress
         self.clock = clock
         marks = MarkKeeper(cluster: source.cluster.name, dataRoot: source.cluster.dataRoot)
-        scene = Mutex(Scene())
+        scene = Mutex(Scene(source: source))
     }
+
+    /// What blueprints are made of.
+    var source: BlueprintSource { scene.withLock { $0.source } }
 
     // MARK: - Looking
 
     /// Looks at hosts and cluster, checks the hosts, and keeps what was seen for the steps.
     func survey(_ places: [HostPlace]) async throws -> (ClusterBlueprint, ClusterObservation) {
         var seen = try await observer.observe(places)
+        try await settleIdentity(seen.hosts)
         for index in seen.hosts.indices { seen.hosts[index].wantedName = try source.wantedName(of: seen.hosts[index]) }
         try HostCheck(
             image: source.image, settings: source.settings, registryHost: source.registryHost, progress: progress
@@ -78,6 +85,19 @@ final class ClusterWork: StepPerformer {
         }
         for host in observation.hosts { await marks.set(host.mark, of: host.host) }
         return (blueprint, observation)
+    }
+
+    /// What the folder does not know of the cluster's trust is taken over from a master; what nobody knows is new.
+    private func settleIdentity(_ hosts: [HostObservation]) async throws {
+        let cluster = source.cluster
+        var identity = source.identity
+        guard !identity.isKept else { return }
+        if let master = hosts.first(where: { $0.member.isMaster && $0.mark?.membership == .complete }) {
+            try await identity.adopt(from: try await pool.connection(master.host).host, of: cluster)
+        }
+        if keepsIdentity { try await identity.keep(cluster, in: folder) }
+        let settled = identity
+        scene.withLock { $0.source.identity = settled }
     }
 
     private var observer: Observer {
@@ -213,11 +233,7 @@ final class ClusterWork: StepPerformer {
         let path: FilePath = "/etc/hosts"
         let old = try await host.readFile(path, limit: 1 << 20) ?? Data()
         let text = HostsFile.text(String(decoding: old, as: UTF8.self), with: names)
-        guard Data(text.utf8) != old else { return }
-        // In place: in a container /etc/hosts is a mount of its own and cannot be replaced by rename.
-        try await host.check(
-            RemoteCommand(["tee", path.string], input: Data(text.utf8)), purpose: "writing \(path)", limit: .seconds(20)
-        )
+        try await FileInPlace.write(Data(text.utf8), to: path, on: host)
     }
 
     private func installRuntime(_ node: NodeBlueprint, _ host: any Host, _ handle: Step) async throws {
@@ -310,6 +326,16 @@ final class ClusterWork: StepPerformer {
         }
     }
 
+    /// Fetches the administrator's kubeconfig where the folder has none, or one that leads to no master any more.
+    func refreshKubeconfig() async throws {
+        let folder = folder
+        let present = try await BlockingPool.shared.run { try folder.readSecret("kubeconfig") }
+        let text = String(decoding: present ?? Data(), as: UTF8.self)
+        let masters = try blueprint().nodes.filter(\.isMaster)
+        guard !masters.contains(where: { text.contains(Kubeadm.server(at: $0.address)) }) else { return }
+        try await keepKubeconfig(of: try await first())
+    }
+
     private func keepKubeconfig(of master: ClusterNode) async throws {
         let kubeconfig = try await runtime.kubeconfig(of: master)
         let folder = folder
@@ -344,7 +370,9 @@ final class ClusterWork: StepPerformer {
             return try await infra.remove(host: name, of: source.cluster.name)
         }
         let host = try await pool.connection(name).host
-        let left = try await HostReset(rootfs: source.settings.rootfs).reset(host, step: handle)
+        let left = try await HostReset(
+            dataRoot: seen.mark?.dataRoot ?? source.cluster.dataRoot, cluster: source.cluster.name
+        ).reset(host, step: handle)
         if let words = HostBaseline.words(left, on: name) { progress.send(.warning(words)) }
         await marks.set(nil, of: name)
     }

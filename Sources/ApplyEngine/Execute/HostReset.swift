@@ -1,4 +1,5 @@
 import ClusterRuntime
+import Clusterfile
 import FoundationEssentials
 import Remote
 import Report
@@ -6,8 +7,10 @@ import SystemPackage
 
 /// Takes off a host all that sealer and its images brought; what was there before stays.
 struct HostReset {
-    /// The folder of the rootfs.
-    let rootfs: String
+    /// The folder that rootfs are unpacked below.
+    let dataRoot: String
+    /// The cluster that brought it; nil when nothing tells.
+    let cluster: String?
 
     /// The units that sealer itself brings.
     private static let units = [HostsFile.unit, RegistryService.unit, PodNetworkPlan.unit, BalancerService.unit]
@@ -29,17 +32,31 @@ struct HostReset {
 
     /// Which of the folders a host does not have that others may have brought too, the store among them when it has no image; to be
     /// asked before the first change.
-    static func absentFolders(on host: any Host) async throws -> [String] {
+    static func absentFolders(on host: any Host, dataRoot: String) async throws -> [String] {
+        let folders = sharedFolders + [kubectlCache] + way(to: dataRoot)
         let result = try await host.check(
             .script(
                 """
-                for folder in \((sharedFolders + [kubectlCache]).joined(separator: " ")); do
-                    [[ -e $folder ]] || echo $folder
-                done
+                while IFS= read -r folder; do
+                    [[ -e $folder ]] || printf '%s\\n' "$folder"
+                done <<<"$FOLDERS"
                 [[ -e \(store)/index.json ]] && ! grep -qF '"manifests":[]' \(store)/index.json || echo \(store)
-                """),
+                """,
+                environment: ["FOLDERS": folders.joined(separator: "\n")]),
             purpose: "looking at the host's folders", limit: .seconds(30))
         return result.outputText.split(separator: "\n").map(String.init)
+    }
+
+    /// A data root and the folders above it, none of which need be there before; empty for the usual one, which is sealer's own.
+    private static func way(to dataRoot: String) -> [String] {
+        guard dataRoot != Cluster.defaultDataRoot else { return [] }
+        var folders: [String] = []
+        var folder = FilePath(dataRoot)
+        while folder.lastComponent != nil {
+            folders.append(folder.string)
+            folder.removeLastComponent()
+        }
+        return folders
     }
 
     /// Whether the host's store came with sealer.
@@ -47,11 +64,11 @@ struct HostReset {
 
     /// Gives a host a name, at once and for every later boot, and looks whether it has it.
     static func setHostname(_ name: String, on host: any Host) async throws {
-        // In place: in a container the file is a mount of its own. The kernel is told as systemd's own program would.
+        try await FileInPlace.write(Data("\(name)\n".utf8), to: "/etc/hostname", on: host)
+        // The kernel is told as systemd's own program would.
         try await host.check(
             .script(
-                "tee /etc/hostname <<<\"$NODE_NAME\" >/dev/null; tee /proc/sys/kernel/hostname <<<\"$NODE_NAME\" >/dev/null",
-                environment: ["NODE_NAME": name]),
+                "tee /proc/sys/kernel/hostname <<<\"$NODE_NAME\" >/dev/null", environment: ["NODE_NAME": name]),
             purpose: "giving the host the name \(name)", limit: .seconds(20))
         let now = try await host.facts().hostname
         guard now == name else {
@@ -66,13 +83,19 @@ struct HostReset {
     func reset(_ host: any Host, step: Step) async throws -> [String]? {
         let mark = try await NodeMark.read(from: host)
         let newFolders =
-            if let mark { mark.newFolders ?? [Self.store] } else { try await Self.absentFolders(on: host) }
-        for script in ["clean-kube.sh", "uninstall-containerd.sh"] {
-            let path = FilePath(rootfs).appending("scripts").appending(script)
-            guard try await host.inspect([path])[path.string] != nil else { continue }
-            try await host.check(
-                RemoteCommand(["/bin/bash", "scripts/\(script)"], workingDirectory: rootfs),
-                purpose: "scripts/\(script) of the image", limit: .seconds(300), output: { step.note($0.text) })
+            if let mark {
+                mark.newFolders ?? [Self.store]
+            } else {
+                try await Self.absentFolders(on: host, dataRoot: dataRoot)
+            }
+        for rootfs in try await rootfsFolders(on: host) {
+            for script in ["clean-kube.sh", "uninstall-containerd.sh"] {
+                let path = rootfs.appending("scripts").appending(script)
+                guard try await host.inspect([path])[path.string] != nil else { continue }
+                try await host.check(
+                    RemoteCommand(["/bin/bash", "scripts/\(script)"], workingDirectory: rootfs.string),
+                    purpose: "scripts/\(script) of the image", limit: .seconds(300), output: { step.note($0.text) })
+            }
         }
         try await host.check(
             .script(
@@ -94,25 +117,23 @@ struct HostReset {
             purpose: "taking sealer's services away", limit: .seconds(120))
         let hosts = try await host.readFile("/etc/hosts", limit: 1 << 20) ?? Data()
         let text = HostsFile.text(String(decoding: hosts, as: UTF8.self), with: [])
-        if Data(text.utf8) != hosts {
-            try await host.check(
-                RemoteCommand(["tee", "/etc/hosts"], input: Data(text.utf8)), purpose: "writing /etc/hosts",
-                limit: .seconds(20))
-        }
+        try await FileInPlace.write(Data(text.utf8), to: "/etc/hosts", on: host)
         if let name = mark?.formerHostname { try await Self.setHostname(name, on: host) }
-        for folder in Self.folders { try await host.delete(folder) }
+        let own = cluster.map { [FilePath(dataRoot).appending($0)] } ?? []
+        for folder in Self.folders + own { try await host.delete(folder) }
         for folder in [Self.store, Self.kubectlCache] where newFolders.contains(folder) {
             try await host.delete(FilePath(folder))
         }
-        let shared = newFolders.filter(Self.sharedFolders.contains)
+        let shared = newFolders.filter((Self.sharedFolders + Self.way(to: dataRoot)).contains)
         if !shared.isEmpty {
             try await host.check(
                 .script(
                     """
-                    for folder in \(shared.joined(separator: " ")); do
+                    while IFS= read -r folder; do
                         [[ ! -d $folder ]] || find "$folder" -xdev -depth -type d -empty -delete
-                    done
-                    """),
+                    done <<<"$FOLDERS"
+                    """,
+                    environment: ["FOLDERS": shared.joined(separator: "\n")]),
                 purpose: "taking empty folders away", limit: .seconds(60))
         }
         let left = try await host.services(Self.units).filter { $0.value.isActive || $0.value.isEnabled }.keys.sorted()
@@ -127,6 +148,17 @@ struct HostReset {
         try await host.returnLease(nil)
         try await Self.deleteAgent(on: host)
         return additions
+    }
+
+    /// The rootfs of the cluster, or all that are there when nothing tells whose the host was.
+    private func rootfsFolders(on host: any Host) async throws -> [FilePath] {
+        if let cluster { return [FilePath(dataRoot).appending(cluster).appending("rootfs")] }
+        let found = try await host.check(
+            .script(
+                "for folder in \"$DATA\"/*/rootfs; do [[ ! -d $folder ]] || printf '%s\\n' \"$folder\"; done",
+                environment: ["DATA": dataRoot]),
+            purpose: "looking for what images brought", limit: .seconds(30))
+        return found.outputText.split(separator: "\n").map { FilePath(String($0)) }
     }
 
     /// Deletes the agent, which may still be asked over the connection that there is. A new connection brings it again.

@@ -1,6 +1,7 @@
 import CryptoExtras
 import FoundationEssentials
 import LinuxSystem
+import Remote
 import Report
 import SwiftASN1
 import SystemPackage
@@ -80,6 +81,24 @@ public struct ClusterAuthorities: Sendable {
         }
         result += [.key("sa", key), CertificateFile(path: "sa.pub", bytes: Data(publicKey.utf8), mode: 0o644)]
         self.files = result
+    }
+
+    /// Reads those of a running cluster from one of its masters.
+    ///
+    /// - Throws: what `init(files:)` throws; `Failure` of kind `notFound` when the host lacks one of the files.
+    public static func read(from master: any Host, now: Date = .now) async throws -> ClusterAuthorities {
+        let folder = CertificateFile.kubeadmFolder
+        var files: [CertificateFile] = []
+        for path in paths {
+            let file = folder.appending(FilePath(path).components)
+            guard let bytes = try await master.readFile(file, limit: 1 << 20) else {
+                throw Failure(
+                    .notFound, "the master is a member of the cluster and lacks \(file)", at: master.name,
+                    remedy: "sealer needs the cluster's authorities with their keys: put it back from another master")
+            }
+            files.append(CertificateFile(path: path, bytes: bytes, mode: path.hasSuffix(".key") ? 0o600 : 0o644))
+        }
+        return try ClusterAuthorities(files: files, now: now, at: "\(master.name):\(folder)")
     }
 
     /// Reads authorities from a folder in kubeadm's layout (`ca.crt`, `ca.key`, `etcd/ca.crt` and so on).

@@ -8,19 +8,26 @@ import X509
 public struct RegistryCertificates: Sendable {
     /// The authority's certificate, PEM: what the nodes trust.
     public let authority: String
-    /// The authority's private key, PEM; it stays on the operator's side.
-    public let authorityKey: String
+    /// The authority's private key, PEM; it stays on the operator's side. Nil on a machine that did not make it.
+    public let authorityKey: String?
     /// The server's certificate, PEM.
     public let server: String
     /// The server's private key, PEM.
     public let serverKey: String
 
     /// Takes over what was made before.
-    public init(authority: String, authorityKey: String, server: String, serverKey: String) {
+    public init(authority: String, authorityKey: String?, server: String, serverKey: String) {
         self.authority = authority
         self.authorityKey = authorityKey
         self.server = server
         self.serverKey = serverKey
+    }
+
+    /// Whether the server's certificate is for the names and addresses that another one is for.
+    ///
+    /// - Throws: `Failure` of kind `integrity` when one of them is no certificate.
+    public func hasNames(of other: RegistryCertificates) throws -> Bool {
+        try CertificateFile.names(inPEM: Data(server.utf8)) == CertificateFile.names(inPEM: Data(other.server.utf8))
     }
 
     /// Makes an authority for ten years and a server certificate for one, with ECDSA keys on P-256.
