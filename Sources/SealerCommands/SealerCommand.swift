@@ -18,9 +18,10 @@ public struct SealerCommand: AsyncParsableCommand {
               sealer build --tag shop:1.0 .
               sealer run shop:1.0 --provider container --masters 1 --nodes 1 --name shop
 
-            Exit codes: 0 done; 1 a command on a host failed; 64 wrong usage; 65 wrong input (Kubefile, Clusterfile, \
-            manifest); 66 not found; 68 unreachable; 69 a tool or service is missing; 70 a fault of sealer; 71 the system \
-            refused; 73 exists or is in use; 75 timed out; 76 wrong bytes or protocol; 77 permission denied; 130 interrupted.
+            Exit codes: 0 done; 1 a command on a host failed, or any error of 'plan --detailed-exitcode'; 2 the same found \
+            something to do; 64 wrong usage; 65 wrong input (Kubefile, Clusterfile, manifest); 66 not found; 68 unreachable; \
+            69 a tool or service is missing; 70 a fault of sealer; 71 the system refused; 73 exists or is in use; 75 timed \
+            out; 76 wrong bytes or protocol; 77 permission denied; 130 interrupted.
             """,
         version: version,
         groupedSubcommands: [
@@ -60,7 +61,8 @@ public struct SealerCommand: AsyncParsableCommand {
         do {
             command = try parseAsRoot(Array(arguments.dropFirst()))
         } catch {
-            return report(parsing: error, in: context)
+            let code = report(parsing: error, in: context)
+            return code != 0 && PlanCommand.hasDetailedExitCode(arguments) ? PlanCommand.detailedErrorCode : code
         }
         guard let command = command as? any ContextCommand else {
             // Help, version, completions and commands that are only groups: ArgumentParser's own.
@@ -86,7 +88,7 @@ public struct SealerCommand: AsyncParsableCommand {
             // Names in it may come from strangers' archives. Diagnostics keep the form FILE:LINE:COLUMN from the first on.
             let text = TerminalText.block(Failure.words(of: error))
             context.writeError(error is InvalidText ? text : "sealer: \(text)")
-            return exitCode(of: error)
+            return command.exitCode(of: error)
         }
     }
 
@@ -112,11 +114,16 @@ protocol ContextCommand: AsyncParsableCommand, Sendable {
     /// Whether the command itself sees to Ctrl-C and SIGTERM; others are cancelled by the first of them.
     var handlesSignals: Bool { get }
 
+    /// The exit code that an error ends the command with.
+    func exitCode(of error: any Error) -> Int32
+
     func run(in context: CommandContext) async throws
 }
 
 extension ContextCommand {
     var handlesSignals: Bool { false }
+
+    func exitCode(of error: any Error) -> Int32 { SealerCommand.exitCode(of: error) }
 
     func run() async throws {
         try await run(in: .live())

@@ -124,6 +124,27 @@ struct CommandTests {
         #expect(error.text.hasPrefix("sealer: "))
     }
 
+    @Test("plan --detailed-exitcode ends with 1 after every error, with the same words")
+    func detailedExitCode() async throws {
+        let scratch = try Scratch()
+        let wrong = scratch.path.appending("wrong")
+        try AtomicFile.write(Array("kind: Cluster\n".utf8), to: wrong)
+        let cases: [([String], Int32)] = [
+            (["--file", "/nowhere"], 66), (["--file", wrong.string], 65), (["--name", "ghost"], 66),
+            (["--name", "../x"], 65), (["--bogus"], 64), (["--file", "a", "--name", "b"], 64),
+        ]
+        for (words, code) in cases {
+            let plain = await command(["plan"] + words, root: scratch.path)
+            #expect(plain.code == code, "\(words): \(plain.error)")
+            let detailed = await command(["plan", "--detailed-exitcode"] + words, root: scratch.path)
+            #expect(detailed.code == 1, "\(words): \(detailed.error)")
+            #expect(detailed.error == plain.error && !detailed.error.isEmpty)
+        }
+        #expect(await run("plan", "--detailed-exitcode", "--help").code == 0)
+        // The flag of another command is a word of its own.
+        #expect(await run("status", "--detailed-exitcode").code == 64)
+    }
+
     @Test("says that there is no Docker, with 69, and takes no cluster name that leads elsewhere")
     func noDocker() async throws {
         let scratch = try Scratch()

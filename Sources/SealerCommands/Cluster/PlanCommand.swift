@@ -10,7 +10,7 @@ struct PlanCommand: ContextCommand {
         abstract: "Say what would be done to make a cluster what its Clusterfile says, and do nothing.",
         discussion: """
             With --output json the result is a file that 'sealer apply --plan' executes. With --detailed-exitcode the exit code \
-            is 0 when there is nothing to do, 2 when there is something, and anything else after a failure.
+            is 0 when there is nothing to do, 2 when there is something, and 1 after any error, whatever its code is without it.
 
             Example:
               sealer plan --file Clusterfile
@@ -20,7 +20,7 @@ struct PlanCommand: ContextCommand {
 
     @OptionGroup var source: ClusterfileOptions
 
-    @Flag(help: "Exit with 2 when there is something to do.")
+    @Flag(help: "Exit with 2 when there is something to do, 0 when there is nothing, 1 after any error.")
     var detailedExitcode = false
 
     @OptionGroup var hostKeyOptions: HostKeyOptions
@@ -37,5 +37,18 @@ struct PlanCommand: ContextCommand {
         }
         try context.print(plan, as: outputOptions.output) { PlanText(plan: plan).text }
         if detailedExitcode, !plan.isEmpty { throw ExitCode(2) }
+    }
+
+    func exitCode(of error: any Error) -> Int32 {
+        detailedExitcode ? Self.detailedErrorCode : SealerCommand.exitCode(of: error)
+    }
+
+    /// What every error ends with under `--detailed-exitcode`, so that scripts need to know three codes only.
+    static let detailedErrorCode: Int32 = 1
+
+    /// Whether a command line, the program's name first, asks for it: one that is wrong elsewhere is no command to ask.
+    static func hasDetailedExitCode(_ arguments: [String]) -> Bool {
+        let words = arguments.dropFirst()
+        return words.first == configuration.commandName && words.contains("--detailed-exitcode")
     }
 }
