@@ -122,12 +122,49 @@ struct ClusterCommandTests {
             ["cp", "--name", "x", ":/a", "b"],
             ["cp", "--name", "x", "a", "h:/a", "b"], ["cp", "--name", "x", "a", "@:/b"],
             ["kubeconfig", "--name", "x", "--into", "f"], ["kubeconfig", "--name", "x", "--keep-context"],
+            ["delete"], ["delete", "--name", "x", "--dry-run"], ["delete", "--name", "x", "--concurrency", "2"],
+            ["delete", "--name", "x", "--output", "json"],
+            ["delete", "--name", "x", "--nodes", "1", "--skip-plugins"],
         ])
     func usage(arguments: [String]) async throws {
         let scratch = try Scratch()
         let outcome = await command(arguments, root: scratch.path)
         #expect(outcome.code == 64, "\(outcome.error)")
         #expect(outcome.output == "")
+    }
+
+    @Test("delete takes the hosts out that are named, as scale-down does, and the whole cluster when none is")
+    func deleteHosts() async throws {
+        let scratch = try Scratch()
+        let cluster = Cluster(
+            name: "shop", image: try Reference("shop:1"),
+            hosts: [
+                HostGroup(addresses: try [IPAddress](ranges: "10.0.0.2"), roles: ["master"]),
+                HostGroup(addresses: try [IPAddress](ranges: "10.0.0.3-4"), roles: ["node"]),
+            ])
+        let folder = try store(cluster, in: scratch.path)
+        let cases: [([String], Int32, String)] = [
+            (["--nodes", "10.0.0.9"], 64, "--nodes: 10.0.0.9 is no node"),
+            (["--nodes", "10.0.0.2", "--yes"], 64, "--nodes: 10.0.0.2 is no node"),
+            (["--masters", "10.0.0.3", "-y"], 64, "--masters: 10.0.0.3 is no master"),
+            (["-n", "2"], 64, "--nodes 2"),
+            // As far as the image, which is not there.
+            (["--nodes", "10.0.0.4", "--dry-run"], 66, "shop:1"),
+        ]
+        for (words, code, hint) in cases {
+            let deleted = await command(["delete", "--name", "shop"] + words, root: scratch.path)
+            #expect(deleted.code == code && deleted.error.contains(hint), "\(words): \(deleted.error)")
+            let scaled = await command(["scale-down", "--name", "shop"] + words, root: scratch.path)
+            #expect(scaled.code == deleted.code && scaled.error == deleted.error, "\(words): \(scaled.error)")
+            #expect(try folder.readCluster(folder.clusterfile) == cluster)
+        }
+        #expect(await run("delete", "--name", "ghost", "--nodes", "1", root: scratch.path).code == 66)
+        // No host is noted as the cluster's own: all that there is of it is its folder.
+        let docker = ["DOCKER_HOST": "unix://\(scratch.path)/no.sock"]
+        let whole = await run("delete", "--name", "shop", root: scratch.path, environment: docker)
+        #expect(whole.code == 69, "\(whole.error)")
+        let agreed = await run("delete", "--name", "shop", "--yes", root: scratch.path, environment: docker)
+        #expect(agreed.code == 69, "\(agreed.error)")
     }
 
     @Test("a cluster that is not there is no place for commands and files", arguments: [["exec"], ["cp"]])

@@ -9,29 +9,63 @@ import Terminal
 struct DeleteCommand: ContextCommand {
     static let configuration = CommandConfiguration(
         commandName: "delete",
-        abstract:
-            "Take a cluster off its hosts, and remove the containers, networks and volumes that were made for it.",
+        abstract: "Take a cluster off its hosts, or some hosts out of it, and remove what was made for it.",
         discussion: """
+            Without --masters and --nodes all of the cluster goes, at once and without asking: what it brought to hosts, and the \
+            containers, networks and volumes that were made for it. With them only those hosts go, as with 'sealer scale-down': \
+            their pods move elsewhere first, and it is done only with --yes.
+
             Example:
               sealer delete --name shop
+              sealer delete --name shop --nodes 10.0.0.7 --yes
             """
     )
 
     @Option(help: ArgumentHelp("The cluster's name.", valueName: "name"))
     var name: String
 
-    @Flag(help: "Leave out the plugins of the Clusterfile that run before and after hosts leave.")
+    @OptionGroup var hosts: ScaledHosts
+
+    @Flag(help: "Leave out the plugins of the Clusterfile that run before and after hosts leave; for whole clusters.")
     var skipPlugins = false
 
-    @OptionGroup var hostKeyOptions: HostKeyOptions
+    @OptionGroup var execution: ExecutionOptions
     @OptionGroup var rootOptions: RootOptions
     @OptionGroup var progressOptions: ProgressOptions
+    @OptionGroup var outputOptions: OutputOptions
+
+    /// A whole cluster goes with the first signal; hosts go by a plan, which can end between steps.
+    var handlesSignals: Bool { !hosts.isEmpty }
+
+    /// What would mean nothing is refused: nobody shall lose a cluster by an option that was passed over.
+    func validate() throws {
+        guard hosts.isEmpty else {
+            if skipPlugins { throw ValidationError("--skip-plugins is for whole clusters, not for some hosts") }
+            return
+        }
+        let meaningless: [(String, Bool)] = [
+            ("--dry-run", execution.dryRun),
+            ("--concurrency", execution.concurrency != PlanExecutor.defaultConcurrency),
+            ("--output", outputOptions.output != .text),
+        ]
+        if let option = meaningless.first(where: \.1)?.0 {
+            throw ValidationError("\(option) is for the removal of hosts: name them with --masters or --nodes")
+        }
+    }
 
     func run(in context: CommandContext) async throws {
+        guard hosts.isEmpty else {
+            return try await HostRemoval(
+                command: "delete", name: name, hosts: hosts,
+                run: ClusterRun(
+                    context: context, root: rootOptions.root, progress: progressOptions.progress,
+                    output: outputOptions.output, execution: execution)
+            ).perform()
+        }
         try Cluster.checkName(name)
         let removed = try await context.withProgress(progressOptions.progress) { progress in
             try await ClusterEngine.make(
-                context: context, root: rootOptions.root, progress: progress, hostKeys: hostKeyOptions
+                context: context, root: rootOptions.root, progress: progress, hostKeys: execution.hostKeys
             ).delete(name, skipsPlugins: skipPlugins)
         }
         for thing in removed { context.write("removed \(thing)") }

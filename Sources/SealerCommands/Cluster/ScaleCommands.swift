@@ -1,7 +1,6 @@
 import ApplyEngine
 import ArgumentParser
 import Clusterfile
-import LinuxSystem
 import Report
 
 struct JoinCommand: ContextCommand {
@@ -27,9 +26,9 @@ struct JoinCommand: ContextCommand {
     var handlesSignals: Bool { true }
 
     func run(in context: CommandContext) async throws {
-        var cluster = try await target.cluster(in: context, root: rootOptions.root)
+        var cluster = try await context.storedCluster(target.name, root: rootOptions.root)
         let ssh = sshOptions.settings
-        for (text, role, option) in target.changes {
+        for (text, role, option) in target.hosts.changes {
             cluster.hosts = try HostGroups(groups: cluster.hosts).adding(text, role: role, option: option, ssh: ssh)
         }
         for warning in try cluster.check() { context.writeError("warning: \(warning)") }
@@ -65,18 +64,34 @@ struct ScaleDownCommand: ContextCommand {
     var handlesSignals: Bool { true }
 
     func run(in context: CommandContext) async throws {
-        var cluster = try await target.cluster(in: context, root: rootOptions.root)
-        for (text, role, option) in target.changes {
+        try await HostRemoval(
+            command: "scale-down", name: target.name, hosts: target.hosts,
+            run: ClusterRun(
+                context: context, root: rootOptions.root, progress: progressOptions.progress,
+                output: outputOptions.output, execution: execution)
+        ).perform()
+    }
+}
+
+/// Takes hosts out of a cluster: what `scale-down` does, and `delete` when hosts are named.
+struct HostRemoval {
+    /// The command, for the journal.
+    let command: String
+    /// The cluster's name.
+    let name: String
+    let hosts: ScaledHosts
+    let run: ClusterRun
+
+    func perform() async throws {
+        var cluster = try await run.context.storedCluster(name, root: run.root)
+        for (text, role, option) in hosts.changes {
             cluster.hosts = try HostGroups(groups: cluster.hosts).removing(text, role: role, option: option)
         }
-        for warning in try cluster.check() { context.writeError("warning: \(warning)") }
+        for warning in try cluster.check() { run.context.writeError("warning: \(warning)") }
         var options = Engine.Options()
-        options.command = "scale-down"
+        options.command = command
         options.resume = "the same command again"
-        try await ClusterRun(
-            context: context, root: rootOptions.root, progress: progressOptions.progress, output: outputOptions.output,
-            execution: execution
-        ).run(cluster, options)
+        try await run.run(cluster, options)
     }
 }
 
@@ -85,6 +100,15 @@ struct ScaleTarget: ParsableArguments {
     @Option(help: ArgumentHelp("The cluster's name.", valueName: "cluster"))
     var name: String
 
+    @OptionGroup var hosts: ScaledHosts
+
+    func validate() throws {
+        if hosts.isEmpty { throw ValidationError("name the hosts: --masters, --nodes") }
+    }
+}
+
+/// The hosts that come or go.
+struct ScaledHosts: ParsableArguments {
     @Option(
         name: .shortAndLong,
         help: ArgumentHelp("Masters: how many containers, or addresses and ranges.", valueName: "count|addresses"))
@@ -93,9 +117,8 @@ struct ScaleTarget: ParsableArguments {
     @Option(name: .shortAndLong, help: ArgumentHelp("Worker nodes, as the masters.", valueName: "count|addresses"))
     var nodes: String?
 
-    func validate() throws {
-        if masters == nil, nodes == nil { throw ValidationError("name the hosts: --masters, --nodes") }
-    }
+    /// Whether none is named.
+    var isEmpty: Bool { masters == nil && nodes == nil }
 
     /// What changes: the text, the role and the option.
     var changes: [(text: String, role: String, option: String)] {
@@ -103,19 +126,6 @@ struct ScaleTarget: ParsableArguments {
             text, role, option in
             text.map { ($0, role, option) }
         }
-    }
-
-    /// The cluster as its stored Clusterfile says.
-    func cluster(in context: CommandContext, root: String?) async throws -> Cluster {
-        try Cluster.checkName(name)
-        let folder = ClusterFolder(state: try context.root(root), cluster: name)
-        let cluster = try await BlockingPool.shared.run { try folder.readCluster(folder.clusterfile) }
-        guard let cluster else {
-            throw Failure(
-                .notFound, "there is no cluster of that name", at: name,
-                remedy: "see what there is with: sealer clusters")
-        }
-        return cluster
     }
 }
 
