@@ -11,7 +11,8 @@ public struct Checker: Sendable {
         public var facts: HostFacts
         /// Whether it will run the control plane.
         public var isMaster: Bool
-        /// Whether it will serve the registry, on this port.
+        /// The port at which it will listen for the registry: as a master that serves it, or as a worker, whose balancer
+        /// leads to it; nil when it will not.
         public var registryPort: UInt16?
 
         /// Makes a subject.
@@ -38,8 +39,10 @@ public struct Checker: Sendable {
 
     private static let gibibyte: Int64 = 1 << 30
     private static let neededPrograms = ["ip", "iptables", "mount", "systemctl"]
-    private static let workerPorts: [UInt16] = [10250, 10256]
-    private static let masterPorts: [UInt16] = [6443, 2379, 2380, 10257, 10259]
+    /// The API server's: on a master its own, on a worker the balancer's, which leads to those of all masters.
+    private static let apiServerPort: UInt16 = 6443
+    private static let workerPorts: [UInt16] = [apiServerPort, 10250, 10256]
+    private static let masterPorts: [UInt16] = [2379, 2380, 10257, 10259]
 
     /// Makes a checker.
     public init() {}
@@ -72,8 +75,10 @@ public struct Checker: Sendable {
         let ports =
             Self.workerPorts + (subject.isMaster ? Self.masterPorts : []) + (subject.registryPort.map { [$0] } ?? [])
         for port in ports where facts.listeningPorts.contains(port) {
+            let isBalanced = !subject.isMaster && (port == Self.apiServerPort || port == subject.registryPort)
+            let purpose = isBalanced ? ": a worker's way to the masters begins there" : ""
             note(
-                true, "port \(port) is taken, it was expected to be free; ss -ltnp there shows by what")
+                true, "port \(port) is taken, it was expected to be free\(purpose); ss -ltnp there shows by what")
         }
         if facts.freeDisk < neededDisk {
             note(

@@ -60,10 +60,29 @@ struct CheckerTests {
         #expect(found.first?.isFatal == lack.isFatal)
     }
 
-    @Test("a worker does not need the control plane's ports")
+    @Test("a worker does not need the control plane's ports, but those of its way to the masters")
     func worker() throws {
-        let facts = try facts { $0.listeningPorts = [6443, 2379] }
-        #expect(findings([.init(host: "a", facts: facts, isMaster: false)]).isEmpty)
+        func found(_ ports: [UInt16]) throws -> [Checker.Finding] {
+            let facts = try facts { $0.listeningPorts = ports }
+            return findings([.init(host: "a", facts: facts, isMaster: false, registryPort: 5001)])
+        }
+        #expect(try found([22, 2379, 2380, 10257, 10259, 5000]).isEmpty)
+        for port: UInt16 in [6443, 5001] {
+            let seen = try found([port])
+            let finding = try #require(seen.first)
+            #expect(finding.isFatal)
+            #expect(finding.message.contains("port \(port) is taken"))
+            #expect(finding.message.contains("a worker's way to the masters"))
+        }
+        let others = try found([10250])
+        let kubelet = try #require(others.first)
+        #expect(kubelet.message.contains("port 10250 is taken") && !kubelet.message.contains("way to the masters"))
+    }
+
+    @Test("a master that does not serve the registry does not need its port")
+    func noRegistry() throws {
+        let facts = try facts { $0.listeningPorts = [5000] }
+        #expect(findings([.init(host: "a", facts: facts, isMaster: true)]).isEmpty)
     }
 
     @Test("two hosts of one name are found, both named")
