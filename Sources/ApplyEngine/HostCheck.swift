@@ -29,7 +29,13 @@ struct HostCheck {
         }
         // A layer is about three times its size when it is unpacked, and lies on the node packed too.
         let needed = image.manifest.layers.reduce(0) { $0 + $1.size } * 4 + 1 << 30
-        let findings = Checker().check(subjects, neededDisk: needed, now: Date.now.timeIntervalSince1970)
+        // The Clusterfile's documents lie over the image's.
+        let documents = settings.imageDocuments + settings.kubeadmDocuments
+        let kubernetes = Checker.Kubernetes(
+            minor: settings.version.minor,
+            takesControlGroups1: documents.compactMap(\.takesControlGroups1).last ?? false)
+        let findings = Checker().check(
+            subjects, neededDisk: needed, kubernetes: kubernetes, now: Date.now.timeIntervalSince1970)
         for finding in findings where !finding.isFatal { progress.send(.warning(finding.description)) }
         var fatal = findings.filter(\.isFatal).map(\.description)
         for host in hosts where !image.config.platform.runs(on: host.facts.platform) {

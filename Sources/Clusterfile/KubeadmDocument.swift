@@ -42,4 +42,10 @@ public struct KubeadmDocument: Hashable, Sendable {
         self.apiVersion = apiVersion ?? kind.standardVersion
         self.fields = fields
     }
+
+    /// Whether kubelet is to start on hosts whose control groups are of version 1, which it refuses by itself from 1.35
+    /// on; nil when the document does not say.
+    public var takesControlGroups1: Bool? {
+        kind == .kubeletConfiguration ? fields["failCgroupV1"]?.bool.map { !$0 } : nil
+    }
 }

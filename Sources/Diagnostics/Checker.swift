@@ -24,6 +24,20 @@ public struct Checker: Sendable {
         }
     }
 
+    /// What of the Kubernetes that hosts are to run decides what they must be.
+    public struct Kubernetes: Sendable {
+        /// The minor number of its version: 20 of v1.20.2.
+        public var minor: Int
+        /// Whether kubelet is told to start on control groups of version 1 (`failCgroupV1: false`).
+        public var takesControlGroups1: Bool
+
+        /// Describes a version.
+        public init(minor: Int, takesControlGroups1: Bool = false) {
+            self.minor = minor
+            self.takesControlGroups1 = takesControlGroups1
+        }
+    }
+
     /// Something that is not as it should be.
     public struct Finding: Sendable, Hashable, CustomStringConvertible {
         /// Whether the cluster cannot be made because of it.
@@ -51,12 +65,13 @@ public struct Checker: Sendable {
     ///
     /// - Parameters:
     ///   - neededDisk: bytes that the image needs on a host.
+    ///   - kubernetes: what they are to run.
     ///   - now: seconds since 1970 by the operator's clock.
-    public func check(_ subjects: [Subject], neededDisk: Int64, now: Double) -> [Finding] {
-        subjects.flatMap { check($0, neededDisk: neededDisk, now: now) } + checkNames(subjects)
+    public func check(_ subjects: [Subject], neededDisk: Int64, kubernetes: Kubernetes, now: Double) -> [Finding] {
+        subjects.flatMap { check($0, neededDisk: neededDisk, kubernetes: kubernetes, now: now) } + checkNames(subjects)
     }
 
-    private func check(_ subject: Subject, neededDisk: Int64, now: Double) -> [Finding] {
+    private func check(_ subject: Subject, neededDisk: Int64, kubernetes: Kubernetes, now: Double) -> [Finding] {
         let facts = subject.facts
         var findings: [Finding] = []
         func note(_ isFatal: Bool, _ message: String) {
@@ -72,6 +87,7 @@ public struct Checker: Sendable {
                 "it is a member of a cluster already (/etc/kubernetes/kubelet.conf is there), a free host was expected; "
                     + "take another one, or take it out of that cluster, by kubeadm reset for instance")
         }
+        if let problem = Self.problem(ofControlGroups: facts.cgroups, for: kubernetes) { note(true, problem) }
         let ports =
             Self.workerPorts + (subject.isMaster ? Self.masterPorts : []) + (subject.registryPort.map { [$0] } ?? [])
         for port in ports where facts.listeningPorts.contains(port) {
@@ -103,6 +119,24 @@ public struct Checker: Sendable {
             )
         }
         return findings
+    }
+
+    /// Why kubelet would not run on a host's control groups; nil when it would, or when they are not known.
+    ///
+    /// - Parameter groups: as `HostFacts.cgroups`; those called hybrid are of version 1 to kubelet.
+    private static func problem(ofControlGroups groups: String, for kubernetes: Kubernetes) -> String? {
+        switch groups {
+        case "v2" where kubernetes.minor < 19:
+            "its control groups (cgroups) are of version 2, Kubernetes 1.\(kubernetes.minor) was made for version 1; "
+                + "start its kernel with systemd.unified_cgroup_hierarchy=0, or take an image with Kubernetes 1.19 or "
+                + "later"
+        case "v1" where kubernetes.minor >= 35 && !kubernetes.takesControlGroups1,
+            "hybrid" where kubernetes.minor >= 35 && !kubernetes.takesControlGroups1:
+            "its control groups (cgroups) are of version 1, kubelet of Kubernetes 1.\(kubernetes.minor) expects 2; "
+                + "start its kernel with systemd.unified_cgroup_hierarchy=1, or give the Clusterfile a "
+                + "KubeletConfiguration with failCgroupV1: false"
+        default: nil
+        }
     }
 
     private func checkNames(_ subjects: [Subject]) -> [Finding] {

@@ -84,10 +84,14 @@ enum NodeFacts {
 
     /// Which control groups /proc/self/mounts shows: `v1`, `v2`, `hybrid`, or `none`.
     static func cgroups(_ mounts: String) -> String {
-        let types = mounts.split(separator: "\n").compactMap { line -> Substring? in
+        let places = mounts.split(separator: "\n").compactMap { line -> (path: Substring, kind: Substring)? in
             let words = line.split(separator: " ")
-            return words.count > 2 ? words[2] : nil
+            guard words.count > 2 else { return nil }
+            return (path: words[1], kind: words[2])
         }
+        // What lies there is what kubelet goes by, whatever else somebody has mounted elsewhere.
+        if places.last(where: { $0.path == "/sys/fs/cgroup" })?.kind == "cgroup2" { return "v2" }
+        let types = places.map(\.kind)
         switch (types.contains("cgroup"), types.contains("cgroup2")) {
         case (true, true): return "hybrid"
         case (true, false): return "v1"

@@ -187,7 +187,7 @@ public struct HostFacts: Sendable, Codable, Hashable {
     public var freeDisk: Int64
     /// Its own addresses that are neither loopback nor link-local, IPv4 first.
     public var addresses: [String]
-    /// `v1`, `v2` or `hybrid` (v1 with an empty v2 beside it).
+    /// `v1`, `v2`, `hybrid` (v1 with an empty v2 beside it) or `none`.
     public var cgroups: String
     /// Whether systemd runs as process 1.
     public var hasSystemd: Bool

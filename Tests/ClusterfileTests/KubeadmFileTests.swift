@@ -27,6 +27,17 @@ struct KubeadmFileTests {
         #expect(try KubeadmDocument.parse("# nothing\n", file: "f").isEmpty)
     }
 
+    @Test("says whether kubelet takes control groups of version 1, or nothing of it")
+    func controlGroups() {
+        func takes(_ kind: KubeadmDocument.Kind, _ fields: YAMLMapping) -> Bool? {
+            KubeadmDocument(kind: kind, fields: fields).takesControlGroups1
+        }
+        #expect(takes(.kubeletConfiguration, ["failCgroupV1": false]) == true)
+        #expect(takes(.kubeletConfiguration, ["failCgroupV1": true]) == false)
+        #expect(takes(.kubeletConfiguration, ["maxPods": 1]) == nil)
+        #expect(takes(.kubeProxyConfiguration, ["failCgroupV1": false]) == nil)
+    }
+
     @Test("is refused with all its mistakes and their places")
     func refused() throws {
         let error = #expect(throws: InvalidText.self) {

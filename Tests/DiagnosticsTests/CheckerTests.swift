@@ -17,8 +17,10 @@ struct CheckerTests {
         return facts
     }
 
-    private func findings(_ subjects: [Checker.Subject]) -> [Checker.Finding] {
-        Checker().check(subjects, neededDisk: 10 << 30, now: 1000)
+    private func findings(
+        _ subjects: [Checker.Subject], kubernetes: Checker.Kubernetes = .init(minor: 20)
+    ) -> [Checker.Finding] {
+        Checker().check(subjects, neededDisk: 10 << 30, kubernetes: kubernetes, now: 1000)
     }
 
     @Test("a fit host has no findings")
@@ -77,6 +79,26 @@ struct CheckerTests {
         let others = try found([10250])
         let kubelet = try #require(others.first)
         #expect(kubelet.message.contains("port 10250 is taken") && !kubelet.message.contains("way to the masters"))
+    }
+
+    @Test(
+        "control groups that kubelet of that version does not run on are refused",
+        arguments: [
+            ("v2", 18, "1.19 or later"), ("v2", 19, nil), ("v2", 35, nil), ("v1", 15, nil), ("v1", 34, nil),
+            ("v1", 35, "failCgroupV1"), ("hybrid", 18, nil), ("hybrid", 36, "failCgroupV1"), ("none", 18, nil),
+            ("none", 35, nil),
+        ] as [(String, Int, String?)])
+    func controlGroups(groups: String, minor: Int, hint: String?) throws {
+        let facts = try facts { $0.cgroups = groups }
+        for isMaster in [true, false] {
+            let subject = Checker.Subject(host: "a", facts: facts, isMaster: isMaster)
+            let found = findings([subject], kubernetes: .init(minor: minor))
+            #expect(found.count == (hint == nil ? 0 : 1) && found.allSatisfy(\.isFatal), "\(found)")
+            if let hint { #expect(found.first?.message.contains(hint) == true, "\(found)") }
+            // The user's word for version 1 counts, and says nothing of version 2.
+            let told = findings([subject], kubernetes: .init(minor: minor, takesControlGroups1: true))
+            #expect(told.count == (groups == "v2" ? found.count : 0))
+        }
     }
 
     @Test("a master that does not serve the registry does not need its port")

@@ -21,6 +21,7 @@ import Testing
         ("cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n", "v2"),
         ("cgroup /sys/fs/cgroup/memory cgroup rw,memory 0 0\n", "v1"),
         ("cgroup /sys/fs/cgroup/cpu cgroup rw 0 0\ncgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n", "hybrid"),
+        ("cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\nnet /sys/fs/cgroup/net cgroup rw,net_cls 0 0\n", "v2"),
         ("proc /proc proc rw 0 0\n", "none"),
     ])
     func tellsControlGroupsApart(_ mounts: String, _ version: String) {
