@@ -46,6 +46,7 @@ public struct FoundCluster: Sendable {
         guard !nodes.isEmpty else { throw Failure(.notFound, "the cluster has no nodes", at: host) }
         var unknown = [
             "The cluster has no record of sealer's: this was made of its nodes.",
+            "It is for a new cluster on other hosts: sealer apply refuses these, since they are members already.",
             "Not known: spec.image. Put the ClusterImage there that the cluster is to be made of.",
             "Not known: metadata.name. \(name) was taken.",
             "Not known: spec.ssh. The nodes are taken for hosts that are reached as \(host) was, or by OpenSSH's own settings.",

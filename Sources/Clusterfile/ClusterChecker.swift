@@ -155,9 +155,7 @@ struct ClusterChecker {
         if let runtime = cluster.containerRuntime, !Spelling.isName(runtime) {
             report(
                 "spec.containerRuntime.type",
-                "\"\(Cluster.shown(runtime))\" is not a container runtime, docker, containerd or a name of the"
-                    + " image's was"
-                    + " expected")
+                "\"\(Cluster.shown(runtime))\" is not a container runtime, containerd was expected")
         }
         if !cluster.dataRoot.hasPrefix("/") || !Spelling.isInnerPath(String(cluster.dataRoot.dropFirst())) {
             report(

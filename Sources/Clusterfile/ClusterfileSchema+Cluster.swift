@@ -52,10 +52,11 @@ extension ClusterfileSchema {
             "containerRuntime",
             .mapping([
                 Field(
-                    "type", .text(pattern: namePattern), "docker, containerd, or another one that the image brings.",
-                    standard: "the image's choice", example: "containerd", since: "0.11", isRequired: true)
+                    "type", .text(pattern: namePattern),
+                    "Only containerd: a cluster with another one is refused so far.", standard: "containerd",
+                    example: "containerd", since: "0.11", isRequired: true)
             ]),
-            "The container runtime that the image is asked to install.", since: "0.11"),
+            "The container runtime that the image installs.", since: "0.11"),
         Field(
             "dataRoot", .text(pattern: "/.+"), "The folder on nodes that rootfs are unpacked below.",
             standard: Cluster.defaultDataRoot, example: "/data/sealer", since: "0.11"),

@@ -144,7 +144,7 @@ struct MistakeTests {
         ),
         Case(
             "containerRuntime: {type: ../x}",
-            "9:28: \"../x\" is not a container runtime, docker, containerd or a name of the image's was expected"
+            "9:28: \"../x\" is not a container runtime, containerd was expected"
         ),
         Case(
             "dataRoot: data",

@@ -15,6 +15,9 @@ struct ApplyCommand: ContextCommand {
             Looks at all hosts and the cluster, and does only what is missing. After a failure, or when it was interrupted, run it \
             again: it goes on from there. Ctrl-C ends it between steps, a second Ctrl-C at once.
 
+            Steps that end or delete something are done only with --yes. A plan that --plan names is executed without it, such \
+            steps included: who gives a plan has seen it.
+
             Example:
               sealer apply --file Clusterfile
               sealer apply --name shop
@@ -25,7 +28,8 @@ struct ApplyCommand: ContextCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Execute exactly this plan of 'sealer plan --output json', or refuse.", valueName: "path"))
+            "Execute exactly this plan of 'sealer plan --output json', its destructive steps too, or refuse.",
+            valueName: "path"))
     var plan: String?
 
     @OptionGroup var execution: ExecutionOptions

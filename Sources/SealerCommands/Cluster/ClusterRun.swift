@@ -15,7 +15,7 @@ struct ExecutionOptions: ParsableArguments {
     @Flag(name: .shortAndLong, help: "Do what is destructive too, without asking.")
     var yes = false
 
-    @Flag(help: "Say what would be done, and do nothing.")
+    @Flag(help: "Say what would be done, and do none of it; only sealer's agent comes to the hosts, as with 'plan'.")
     var dryRun = false
 
     @OptionGroup var hostKeys: HostKeyOptions

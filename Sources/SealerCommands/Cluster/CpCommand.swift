@@ -12,7 +12,7 @@ struct CpCommand: ContextCommand {
     static let configuration = CommandConfiguration(
         commandName: "cp",
         abstract: "Copy files to the hosts of a cluster, or from one of them.",
-        usage: "sealer cp --name <name> [--root <folder>] <source> ... <destination>",
+        usage: "sealer cp --name <name> [--accept-new-host-keys] [--root <folder>] <source> ... <destination>",
         discussion: """
             A place on a host is HOST:PATH, its path beginning with /. In place of the host, @all sends to all hosts and @ROLE to \
             those of a role. Files of up to 64 MiB are copied whole: a reader sees the old file or the new one. Permissions are \

@@ -16,6 +16,9 @@ struct GenCommand: ContextCommand {
             writes the Clusterfile that this machine keeps for the cluster --name. Passwords are never written: 'prompt' takes \
             their place.
 
+            The file of a cluster that sealer did not make is for a new one on other hosts: 'apply' refuses that cluster's own \
+            hosts, since they are members already.
+
             Example:
               sealer gen shop:1.0 -m 10.0.0.2 -n 10.0.0.3-5 --name shop > Clusterfile
               sealer gen --name shop

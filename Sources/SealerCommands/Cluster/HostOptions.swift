@@ -35,7 +35,11 @@ struct SSHOptions: ParsableArguments {
 
 /// What is done about hosts whose keys nobody knows.
 struct HostKeyOptions: ParsableArguments {
-    @Flag(help: "Trust the keys of hosts over SSH that were never seen before, and remember them for the cluster.")
+    @Flag(
+        help: """
+            Trust the keys of hosts over SSH that were never seen before, and remember them for the cluster, or with 'reset' in \
+            your own known_hosts.
+            """)
     var acceptNewHostKeys = false
 }
 

@@ -7,10 +7,14 @@ import Terminal
 struct PlanCommand: ContextCommand {
     static let configuration = CommandConfiguration(
         commandName: "plan",
-        abstract: "Say what would be done to make a cluster what its Clusterfile says, and do nothing.",
+        abstract: "Say what would be done to make a cluster what its Clusterfile says, and do none of it.",
         discussion: """
-            With --output json the result is a file that 'sealer apply --plan' executes. With --detailed-exitcode the exit code \
-            is 0 when there is nothing to do, 2 when there is something, and 1 after any error, whatever its code is without it.
+            On hosts that it looks at it places its agent, which is sealer's own executable, below /var/lib/sealer/bin, and \
+            changes nothing else there.
+
+            With --output json the result is a file that 'sealer apply --plan' executes. With --detailed-exitcode the exit \
+            code is 0 when there is nothing to do, 2 when there is something, and 1 after any error, whatever its code is \
+            without it.
 
             Example:
               sealer plan --file Clusterfile

@@ -9,7 +9,8 @@ struct ResetCommand: ContextCommand {
         abstract: "Take off a host all that sealer brought, also when its cluster is gone.",
         discussion: """
             The cluster is not asked: a member of a living cluster is better taken out with 'sealer scale-down'. What was on the \
-            host before stays.
+            host before stays. Keys that --accept-new-host-keys trusts go to your own file of them, ~/.ssh/known_hosts or what \
+            your OpenSSH configuration names: there is no cluster's folder to keep them in.
 
             Example:
               sealer reset 10.0.0.7 --user ops --yes

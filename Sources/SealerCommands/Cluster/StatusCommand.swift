@@ -8,6 +8,9 @@ struct StatusCommand: ContextCommand {
         commandName: "status",
         abstract: "Show how a cluster is: nodes, versions, image, and where it has drifted from its Clusterfile.",
         discussion: """
+            On hosts that it looks at it places its agent, which is sealer's own executable, below /var/lib/sealer/bin, and \
+            changes nothing else there.
+
             Example:
               sealer status --name shop
             """
