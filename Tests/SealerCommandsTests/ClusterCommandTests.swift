@@ -76,7 +76,32 @@ struct ClusterCommandTests {
         #expect(outcome.code == 0)
         #expect(!outcome.output.contains("geheim") && !outcome.error.contains("geheim"))
         #expect(outcome.output.contains("passwd: prompt"))
-        #expect(outcome.error.contains("password"))
+        let warnings = outcome.error.split(separator: "\n")
+        #expect(warnings.count == 1, "\(outcome.error)")
+        for word in ["--passwd", "password", "process list", "shell's history", "env:NAME", "file:PATH"] {
+            #expect(outcome.error.contains(word), "\(outcome.error)")
+        }
+        let both = await run("gen", "shop:1", "-m", "10.0.0.2", "-p", "prompt", "--pk-passwd", "geheim")
+        #expect(both.error.hasPrefix("warning: --pk-passwd: the passphrase itself"), "\(both.error)")
+        #expect(!both.error.contains("geheim"))
+        #expect(await run("gen", "shop:1", "-m", "10.0.0.2", "-p", "file:/p").error == "")
+    }
+
+    @Test("join warns once of a password on the command line, as that and not as one of a file")
+    func joinSecret() async throws {
+        let scratch = try Scratch()
+        let cluster = Cluster(
+            name: "shop", image: try Reference("shop:1"),
+            hosts: [HostGroup(addresses: try [IPAddress](ranges: "10.0.0.2"), roles: ["master"])])
+        _ = try store(cluster, in: scratch.path)
+        let outcome = await run(
+            "join", "--name", "shop", "-m", "10.0.0.3-4", "-n", "10.0.0.5", "-p", "geheim", "--dry-run",
+            root: scratch.path)
+        // As far as the image, which is not there.
+        #expect(outcome.code == 66, "\(outcome.error)")
+        #expect(outcome.error.split(separator: "\n").filter { $0.hasPrefix("warning: ") }.count == 1)
+        #expect(outcome.error.contains("warning: --passwd: the password itself stands on the command line"))
+        #expect(!outcome.error.contains("geheim"))
     }
 
     @Test("gen writes a file once, and replaces it only when told to")

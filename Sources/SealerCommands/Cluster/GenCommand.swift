@@ -59,6 +59,7 @@ struct GenCommand: ContextCommand {
 
     func run(in context: CommandContext) async throws {
         if let from {
+            for warning in flags.sshOptions.warnings { context.writeError("warning: \(warning)") }
             let found = try await found(from, in: context)
             for remark in found.unknown { context.writeError("warning: \(remark)") }
             return try await write(found.text, in: context)
@@ -66,7 +67,7 @@ struct GenCommand: ContextCommand {
         let cluster: Cluster
         if let image {
             cluster = try flags.cluster(image: image)
-            for warning in try cluster.check() { context.writeError("warning: \(warning)") }
+            for warning in try flags.sshOptions.check(cluster) { context.writeError("warning: \(warning)") }
         } else {
             cluster = try await context.storedCluster(flags.clusterName, root: rootOptions.root)
         }

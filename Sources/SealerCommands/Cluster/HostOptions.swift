@@ -10,7 +10,8 @@ struct SSHOptions: ParsableArguments {
     @Option(
         name: [.short, .customLong("passwd"), .customLong("password")],
         help: ArgumentHelp(
-            "Where the login user's password is: env:NAME, file:PATH or prompt.", valueName: "reference"))
+            "Where the login user's password is: env:NAME, file:PATH or prompt. The password itself would stand in "
+                + "the process list and in the shell's history.", valueName: "reference"))
     var password: String?
 
     @Option(
@@ -30,6 +31,32 @@ struct SSHOptions: ParsableArguments {
         SSHSettings(
             user: user, password: password.map { SecretReference(reading: $0) }, identityFile: identityFile,
             passphrase: passphrase.map { SecretReference(reading: $0) }, port: port)
+    }
+
+    /// What is to be said of secrets that stand on the command line themselves.
+    var warnings: [String] {
+        let secrets: [(text: String?, what: String, option: String)] = [
+            (password, "password", "--passwd"), (passphrase, "passphrase", "--pk-passwd"),
+        ]
+        return secrets.compactMap { secret -> String? in
+            guard let text = secret.text, case .literal = SecretReference(reading: text) else { return nil }
+            return
+                "\(secret.option): the \(secret.what) itself stands on the command line, and so also in the process "
+                + "list and in the shell's history; env:NAME, file:PATH or prompt keeps it out of both"
+        }
+    }
+
+    /// Checks a cluster whose secrets are those of the command line, or references.
+    ///
+    /// - Returns: the messages of what is probably not meant.
+    /// - Throws: `Failure` of kind `invalidInput` that names all mistakes.
+    func check(_ cluster: Cluster) throws -> [String] {
+        try cluster.check()
+        // What is said there of a secret itself is meant for a file.
+        let others = cluster.problems.filter { problem in
+            !["ssh.passwd", "ssh.pkPasswd"].contains { problem.path.hasSuffix($0) }
+        }
+        return warnings + others.map(\.message)
     }
 }
 

@@ -40,6 +40,7 @@ struct ResetCommand: ContextCommand {
                 .usage, "this ends whatever runs there of the cluster, and deletes its data", at: host,
                 remedy: "if that is meant, run it again with --yes")
         }
+        for warning in sshOptions.warnings { context.writeError("warning: \(warning)") }
         let member = ClusterMember(
             provider: local ? .local : .baremetal, address: address, index: 0, roles: [HostGroup.node],
             ssh: sshOptions.settings, environment: [:], labels: [:], taints: [])

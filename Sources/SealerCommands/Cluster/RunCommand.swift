@@ -28,7 +28,7 @@ struct RunCommand: ContextCommand {
 
     func run(in context: CommandContext) async throws {
         let cluster = try flags.cluster(image: image)
-        for warning in try cluster.check() { context.writeError("warning: \(warning)") }
+        for warning in try flags.sshOptions.check(cluster) { context.writeError("warning: \(warning)") }
         var options = Engine.Options()
         options.mustBeNew = true
         options.command = "run"

@@ -31,7 +31,7 @@ struct JoinCommand: ContextCommand {
         for (text, role, option) in target.hosts.changes {
             cluster.hosts = try HostGroups(groups: cluster.hosts).adding(text, role: role, option: option, ssh: ssh)
         }
-        for warning in try cluster.check() { context.writeError("warning: \(warning)") }
+        for warning in try sshOptions.check(cluster) { context.writeError("warning: \(warning)") }
         var options = Engine.Options()
         options.command = "join"
         options.resume = "the same command again"
