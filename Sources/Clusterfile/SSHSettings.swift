@@ -71,6 +71,18 @@ public struct SSHSettings: Hashable, Sendable {
         self.port = port
     }
 
+    /// The options that tell a command without a Clusterfile the same; a literal secret becomes `prompt`.
+    public var options: [String] {
+        let values: [(option: String, value: String?)] = [
+            ("--user", user), ("--passwd", password?.text), ("--pk", identityFile), ("--pk-passwd", passphrase?.text),
+            ("--port", port.map { String($0) }),
+        ]
+        return values.flatMap { option, value -> [String] in
+            guard let value else { return [] }
+            return [option, value]
+        }
+    }
+
     /// These settings where they say something, else those below.
     public func over(_ below: SSHSettings) -> SSHSettings {
         SSHSettings(

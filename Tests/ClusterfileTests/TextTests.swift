@@ -6,6 +6,18 @@ import Testing
 
 @Suite("Clusterfile: what is written")
 struct TextTests {
+    @Test("the way to a host as options, without the secret itself")
+    func options() {
+        #expect(SSHSettings().options == [])
+        let settings = SSHSettings(
+            user: "ann", password: .literal(.init("hunter2")), identityFile: "/k", passphrase: .environment("P"),
+            port: 22)
+        #expect(
+            settings.options == [
+                "--user", "ann", "--passwd", "prompt", "--pk", "/k", "--pk-passwd", "env:P", "--port", "22",
+            ])
+    }
+
     @Test("a file that people can read")
     func form() throws {
         let cluster = Cluster(

@@ -71,13 +71,19 @@ struct Observer: Sendable {
         if let mark, mark.cluster != cluster {
             throw Failure(
                 .conflict, "the host belongs to the cluster \(mark.cluster) already", at: place.name,
-                remedy: "take another host, or take this one back to what it was: sealer reset \(place.name)")
+                remedy: "take another host, or take this one back to what it was: \(resetCommand(of: place))")
         }
         seen.missingRootfsBlobs = try await host.missing(distribution.rootfsBlobs).count
         if place.member.isMaster {
             seen.missingImageBlobs = try await distribution.missingOfImage(on: host)
         }
         return seen
+    }
+
+    /// The command that takes a host back to what it was, as it can be run: it reads no Clusterfile, so it is told the way.
+    private func resetCommand(of place: HostPlace) -> String {
+        let way = place.member.provider == .local ? ["--local"] : place.member.ssh.options
+        return (["sealer", "reset", place.name] + way + ["--yes"]).map(shellQuoted).joined(separator: " ")
     }
 
     /// Does something for all places at once; all failures are told together.
