@@ -8,88 +8,19 @@ import Remote
 import Report
 import SystemPackage
 
-/// How a cluster is: what Kubernetes says of its nodes, what it was made of, and where it has drifted from its Clusterfile.
-public struct ClusterStatus: Sendable, Encodable {
-    /// A host of the Clusterfile, and what is known of it.
-    public struct Node: Sendable, Encodable {
-        /// The host, as steps name it.
-        public var host: String
-        /// The node's name; nil as long as the host is not made.
-        public var name: String?
-        /// Its roles.
-        public var roles: [String]
-        /// The address by which the others reach it.
-        public var address: String?
-        /// `Ready`, or why it is not.
-        public var state: String
-        /// kubelet's version.
-        public var version: String?
-    }
-
-    /// A certificate of a master.
-    public struct Certificate: Sendable, Encodable {
-        /// The host that has it.
-        public var host: String
-        /// Its path below `/etc/kubernetes/pki`, without the suffix.
-        public var name: String
-        /// The last moment that it is valid, UTC.
-        public var ends: String
-        /// How many days are left; negative when it has ended.
-        public var daysLeft: Int
-    }
-
-    /// A command that changes the cluster.
-    public struct Change: Sendable, Encodable {
-        /// The user's name.
-        public var user: String
-        /// The machine that the command runs on.
-        public var machine: String
-        /// The process over there.
-        public var process: Int
-        /// The command: `sealer apply`.
-        public var command: String
-        /// How many seconds ago it began to.
-        public var age: Int
-        /// How many seconds ago it gave its last sign of life.
-        public var silent: Int
-
-        /// All of it for people.
-        public var words: String {
-            "\(user)@\(machine) (\(command), process \(process)) since \(LeaseHolder.words(Double(age))), "
-                + "last sign of life \(LeaseHolder.words(Double(silent))) ago"
-        }
-    }
-
-    /// The cluster's name.
-    public var name: String
-    /// Who changes the cluster just now; nil when nobody does, or a command that did is dead.
-    public var change: Change?
-    /// The image that the Clusterfile names.
-    public var image: String
-    /// Its digest here.
-    public var imageDigest: String
-    /// The Kubernetes version that the image brings.
-    public var kubernetes: String
-    /// Whether the API server answers.
-    public var isRunning: Bool
-    /// The hosts.
-    public var nodes: [Node]
-    /// The applications that were launched, or would be.
-    public var applications: [String]
-    /// The masters' certificates, those that end first in front.
-    public var certificates: [Certificate]
-    /// What `sealer apply` would do, a line for each step; empty when the cluster is what its Clusterfile says.
-    public var drift: [String]
-}
-
 extension Engine {
-    /// Looks at a cluster, and changes nothing.
+    /// Looks at a cluster, and changes nothing. Hosts and an API server that do not answer are told, and hide nothing
+    /// else; the API server is not waited for.
+    ///
+    /// - Throws: what keeps everything from being looked at: there is no image, or none of the hosts can be reached.
     public func status(_ cluster: Cluster) async throws -> ClusterStatus {
         let session = try await store.session()
         defer { session.end() }
-        return try await withWork(cluster, keep: false) { work, places in
-            let plan = try await plan(cluster, work, places)
-            let (observation, source) = (work.observation, work.source)
+        return try await withWork(cluster, keep: false, patience: .zero) { work, places in
+            var sight = try await self.look(cluster, work, places)
+            let change = try await self.change(work, places, &sight)
+            let certificates = try await self.certificates(work, &sight)
+            let source = work.source
             let launched =
                 cluster.applications
                 ?? source.image.sealer.launch.map { launch in
@@ -99,60 +30,125 @@ extension Engine {
                     }
                 }
             return ClusterStatus(
-                name: cluster.name, change: try await change(work, places), image: cluster.image.familiar,
+                name: cluster.name, change: change, image: cluster.image.familiar,
                 imageDigest: source.image.descriptor.digest.description,
-                kubernetes: source.settings.version.description, isRunning: observation?.kubernetes != nil,
-                nodes: places.wanted.map { Self.node($0, observation) }, applications: cluster.commands ?? launched,
-                certificates: try await certificates(work, observation),
-                drift: plan.steps.map(\.summary))
+                kubernetes: source.settings.version.description, isRunning: sight.nodes != nil,
+                nodes: sight.nodes(at: places.wanted), applications: cluster.commands ?? launched,
+                certificates: certificates, drift: sight.drift, problems: sight.problems)
         }
     }
 
+    // MARK: - Looking
+
+    /// Looks at what answers. What would have to be done is only known when every host does.
+    private func look(_ cluster: Cluster, _ work: ClusterWork, _ places: Places) async throws -> ClusterSight {
+        let there = places.wanted.filter { $0.transport != nil }
+        await work.pool.set(there)
+        let connections = try await work.observer.connect(there)
+        var sight = ClusterSight()
+        for outcome in connections {
+            if let failure = outcome.failure { sight.note(failure, fromSilent: outcome.host) }
+        }
+        // Docker has told something of a container, even of one that does not answer.
+        let knowsContainer = there.contains { $0.member.provider == .container }
+        if sight.silent.count == there.count, !knowsContainer, let failure = Observer.failure(of: connections) {
+            throw failure
+        }
+        if sight.silent.isEmpty {
+            do {
+                let plan = try await self.plan(cluster, work, places)
+                sight.drift = plan.steps.map(\.summary)
+                sight.hosts = work.observation?.hosts ?? []
+                sight.nodes = work.observation?.kubernetes?.nodes
+                return sight
+            } catch {
+                try Task.checkCancellation()
+                guard !there.isEmpty else { throw error }
+                sight.note(error)
+            }
+        }
+        try await look(at: there.filter { !sight.silent.contains($0.name) }, work, &sight)
+        return sight
+    }
+
+    /// Looks at the hosts that are reached, and at Kubernetes through them.
+    private func look(at reached: [HostPlace], _ work: ClusterWork, _ sight: inout ClusterSight) async throws {
+        guard !reached.isEmpty else { return }
+        for outcome in try await work.observer.lookAround(reached) {
+            switch outcome.result {
+            case .success(var seen):
+                do {
+                    seen.wantedName = try work.source.wantedName(of: seen)
+                } catch {
+                    // It keeps the name that it has.
+                    sight.note(error, of: seen.host)
+                }
+                sight.hosts.append(seen)
+            case .failure(let error as Failure) where error.kind == .unreachable || error.kind == .timeout:
+                sight.note(error, fromSilent: outcome.host)
+            case .failure(let error): sight.note(error, of: outcome.host)
+            }
+        }
+        let (nodes, failures) = try await work.observer.nodesNow(sight.hosts)
+        sight.nodes = nodes
+        for failure in failures { sight.note(failure) }
+    }
+
     /// Who holds the cluster's lock, of which the masters are asked one after the other until one knows somebody.
-    private func change(_ work: ClusterWork, _ places: Places) async throws -> ClusterStatus.Change? {
-        for master in places.masters {
-            guard let holder = try await work.pool.connection(master).host.lease(), let owner = holder.owner,
-                holder.silent < ClusterLock.staleAfter / .seconds(1)
-            else { continue }
-            return .init(
-                user: owner.user, machine: owner.machine, process: owner.process, command: owner.command,
-                age: Int(min(holder.age, 1e9)), silent: Int(min(holder.silent, 1e9)))
+    private func change(
+        _ work: ClusterWork, _ places: Places, _ sight: inout ClusterSight
+    ) async throws -> ClusterStatus.Change? {
+        for master in places.masters where !sight.silent.contains(master) {
+            do {
+                let found = try await work.pool.withConnection(master) { try await $0.host.lease() }
+                guard let holder = found, let owner = holder.owner,
+                    holder.silent < ClusterLock.staleAfter / .seconds(1)
+                else { continue }
+                return .init(
+                    user: owner.user, machine: owner.machine, process: owner.process, command: owner.command,
+                    age: Int(min(holder.age, 1e9)), silent: Int(min(holder.silent, 1e9)))
+            } catch {
+                try Task.checkCancellation()
+                sight.note(error, of: master)
+            }
         }
         return nil
     }
 
-    private func certificates(_ work: ClusterWork, _ observation: ClusterObservation?) async throws
-        -> [ClusterStatus.Certificate]
-    {
+    /// The certificates of the masters that were seen, those that end first in front.
+    private func certificates(
+        _ work: ClusterWork, _ sight: inout ClusterSight
+    ) async throws -> [ClusterStatus.Certificate] {
         var found: [ClusterStatus.Certificate] = []
-        let masters = (observation?.hosts ?? []).filter { $0.member.isMaster && $0.mark?.membership == .complete }
+        let masters = sight.hosts.filter(\.isMasterOfCluster).map(\.host)
         for master in masters {
-            let host = try await work.pool.connection(master.host).host
-            for name in NodeCertificates.names {
-                let path = CertificateFile.kubeadmFolder.appending(FilePath("\(name).crt").components)
-                guard let bytes = try await host.readFile(path, limit: 1 << 20) else { continue }
-                let expiry = try CertificateExpiry(name: name, pem: bytes)
-                found.append(
-                    .init(
-                        host: master.host, name: name, ends: expiry.notAfter.formatted(Date.ISO8601FormatStyle()),
-                        daysLeft: Int((expiry.notAfter.timeIntervalSinceNow / 86400).rounded(.down))))
+            do {
+                let files = try await Self.certificateFiles(of: master, work)
+                for name in NodeCertificates.names {
+                    guard let bytes = files[name] else { continue }
+                    do {
+                        found.append(try ClusterStatus.Certificate(host: master, name: name, pem: bytes))
+                    } catch {
+                        sight.note(error, of: master)
+                    }
+                }
+            } catch {
+                try Task.checkCancellation()
+                sight.note(error, of: master)
             }
         }
         return found.sorted { ($0.ends, $0.host, $0.name) < ($1.ends, $1.host, $1.name) }
     }
 
-    private static func node(_ place: HostPlace, _ observation: ClusterObservation?) -> ClusterStatus.Node {
-        let seen = observation?.hosts.first { $0.host == place.name }
-        let status = observation?.kubernetes?.nodes.first { $0.name == seen?.nodeName }
-        let state: String =
-            switch (seen, status) {
-            case (nil, _): "not there"
-            case (_, nil): "no member"
-            case (_, let status?): status.isReady ? "Ready" : "not Ready: \(status.reason)"
+    /// A master's certificates by their names, PEM; those that are not there are left out.
+    private static func certificateFiles(of master: String, _ work: ClusterWork) async throws -> [String: Data] {
+        try await work.pool.withConnection(master) { connection in
+            var files: [String: Data] = [:]
+            for name in NodeCertificates.names {
+                let path = CertificateFile.kubeadmFolder.appending(FilePath("\(name).crt").components)
+                files[name] = try await connection.host.readFile(path, limit: 1 << 20)
             }
-        return ClusterStatus.Node(
-            host: place.name, name: seen?.nodeName, roles: place.member.roles, address: place.address,
-            state: state,
-            version: status?.version)
+            return files
+        }
     }
 }

@@ -278,8 +278,12 @@ public struct Engine: Sendable {
         var masters: [String] { wanted.filter { $0.member.isMaster && $0.transport != nil }.map(\.name) }
     }
 
+    /// Gets everything ready that looking at a cluster and changing it need, and ends the connections afterwards.
+    ///
+    /// - Parameter patience: how long the API server of a cluster that is there may take to answer.
     func withWork<Result: Sendable>(
-        _ cluster: Cluster, keep: Bool, _ body: (ClusterWork, Places) async throws -> Result
+        _ cluster: Cluster, keep: Bool, patience: Duration = Observer.answerLimit,
+        _ body: (ClusterWork, Places) async throws -> Result
     ) async throws -> Result {
         let image = try await store.clusterImage(cluster.image)
         try ClusterSupport.check(cluster, image: image)
@@ -303,7 +307,7 @@ public struct Engine: Sendable {
             infra: infra,
             pool: pool, runtime: try makeRuntime(settings),
             distribution: ImageDistribution(image, named: cluster.image, from: store), folder: folder,
-            progress: progress, clock: clock)
+            progress: progress, clock: clock, patience: patience)
         do {
             let result = try await body(work, Places(wanted: wanted, leaving: leaving ?? []))
             await pool.close()

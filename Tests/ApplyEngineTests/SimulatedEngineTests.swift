@@ -26,7 +26,7 @@ struct SimulatedEngineTests {
     }
 
     /// A store with a ClusterImage that brings Kubernetes.
-    private func makeStore(_ path: FilePath) async throws -> ImageStore {
+    func makeStore(_ path: FilePath) async throws -> ImageStore {
         let store = try await ImageStore.open(path)
         let sink = MemorySink()
         let tar = TarWriter(sink)
@@ -129,7 +129,7 @@ struct SimulatedEngineTests {
         func cluster() throws -> Cluster { try Cluster.parse(text, file: "Clusterfile").cluster }
     }
 
-    private func engine(_ world: SimulatedWorld, _ store: ImageStore, _ state: FilePath) -> Engine {
+    func engine(_ world: SimulatedWorld, _ store: ImageStore, _ state: FilePath) -> Engine {
         Engine(
             store: store, state: state, infra: SimulatedInfra(world: world), connector: SimulatedConnector(),
             makeRuntime: {

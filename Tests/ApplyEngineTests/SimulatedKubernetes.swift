@@ -126,7 +126,12 @@ struct SimulatedKubernetes: KubernetesRuntime {
     }
 
     func nodes(through master: ClusterNode) async throws -> [NodeStatus] {
-        world.with { state in state.nodes.values.sorted { $0.name < $1.name } }
+        try world.with { state in
+            guard state.isAnswering else {
+                throw Failure(.commandFailed, "cannot list the nodes: connection refused", at: master.host.name)
+            }
+            return state.nodes.values.sorted { $0.name < $1.name }
+        }
     }
 
     func label(_ node: String, labels: [String: String], taints: [String], through master: ClusterNode) async throws {

@@ -44,6 +44,8 @@ final class SimulatedWorld: Sendable {
         var nodes: [String: NodeStatus] = [:]
         var etcd: Set<String> = []
         var record: [String: String]?
+        /// Whether the API server answers.
+        var isAnswering = true
         /// What the cluster was told of kubelet's and kube-proxy's configuration.
         var kubelet: Digest?
         var proxy: Digest?

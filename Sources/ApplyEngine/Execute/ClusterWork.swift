@@ -21,6 +21,7 @@ final class ClusterWork: StepPerformer {
     let folder: ClusterFolder
     let progress: any ProgressSink
     private let clock: any Clock<Duration>
+    private let patience: Duration
     let marks: MarkKeeper
     private let tickets = TicketOffice()
     private let scene: Mutex<Scene>
@@ -47,7 +48,7 @@ final class ClusterWork: StepPerformer {
         source: BlueprintSource, keepsIdentity: Bool, infra: any InfraProvider, pool: HostPool,
         runtime: any KubernetesRuntime,
         distribution: ImageDistribution, folder: ClusterFolder, progress: any ProgressSink,
-        clock: any Clock<Duration>
+        clock: any Clock<Duration>, patience: Duration
     ) {
         self.keepsIdentity = keepsIdentity
         self.infra = infra
@@ -57,6 +58,7 @@ final class ClusterWork: StepPerformer {
         self.folder = folder
         self.progress = progress
         self.clock = clock
+        self.patience = patience
         marks = MarkKeeper(cluster: source.cluster.name, dataRoot: source.cluster.dataRoot)
         scene = Mutex(Scene(source: source))
     }
@@ -100,18 +102,18 @@ final class ClusterWork: StepPerformer {
         scene.withLock { $0.source.identity = settled }
     }
 
-    private var observer: Observer {
+    /// Looks by the connections of this work.
+    var observer: Observer {
         Observer(
-            cluster: source.cluster.name, pool: pool, runtime: runtime, distribution: distribution, progress: progress)
+            cluster: source.cluster.name, pool: pool, runtime: runtime, distribution: distribution, progress: progress,
+            patience: patience)
     }
 
     /// Gives masters back what their control planes had before an interrupted change.
     func mend(_ change: InterruptedChange) async throws { try await observer.mend(change) }
 
     /// Looks at one host.
-    func look(at place: HostPlace) async throws -> HostObservation {
-        try await observer.look(at: place)
-    }
+    func look(at place: HostPlace) async throws -> HostObservation { try await observer.look(at: place) }
 
     /// Takes in hosts that leave.
     func add(leaving hosts: [HostObservation]) async {

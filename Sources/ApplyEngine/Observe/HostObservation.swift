@@ -33,6 +33,9 @@ public struct HostObservation: Sendable, Hashable {
 extension HostObservation {
     /// The name of its node.
     public var nodeName: String { wantedName ?? facts.hostname }
+
+    /// Whether kubeadm has made it a master, so that Kubernetes can be asked through it.
+    var isMasterOfCluster: Bool { member.isMaster && mark?.membership == .complete }
 }
 
 /// What was seen of the cluster itself.

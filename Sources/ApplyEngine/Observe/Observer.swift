@@ -14,6 +14,8 @@ struct Observer: Sendable {
     let runtime: any KubernetesRuntime
     let distribution: ImageDistribution
     let progress: any ProgressSink
+    /// How long the API server may take to answer; with none every master is asked once.
+    var patience = Self.answerLimit
 
     /// How long the API server of a cluster that is there may take to answer: all its masters may just have started.
     static let answerLimit = Duration.seconds(60)
@@ -91,38 +93,53 @@ struct Observer: Sendable {
         _ places: [HostPlace], _ title: String, _ body: @escaping @Sendable (HostPlace) async throws -> Result
     ) async throws -> [Result] {
         try await progress.step(title) { step in
-            var results: [Int: Swift.Result<Result, any Error>] = [:]
-            await withTaskGroup(of: (Int, Swift.Result<Result, any Error>).self) { group in
-                for (number, place) in places.enumerated() {
-                    group.addTask {
-                        do { return (number, .success(try await body(place))) } catch {
-                            return (number, .failure(error))
-                        }
+            let all = try await self.outcomes(places, step, body)
+            if let failure = Self.failure(of: all) { throw failure }
+            return try all.map { try $0.result.get() }
+        }
+    }
+
+    /// Does something for all places at once. One that fails does not stop the others.
+    ///
+    /// - Throws: `CancellationError` when the task was cancelled, nothing else.
+    func outcomes<Value: Sendable>(
+        _ places: [HostPlace], _ step: Step, _ body: @escaping @Sendable (HostPlace) async throws -> Value
+    ) async throws -> [HostOutcome<Value>] {
+        var found: [Int: HostOutcome<Value>] = [:]
+        await withTaskGroup(of: (Int, HostOutcome<Value>).self) { group in
+            for (number, place) in places.enumerated() {
+                group.addTask {
+                    do {
+                        let value = try await body(place)
+                        return (number, HostOutcome(host: place.name, result: .success(value)))
+                    } catch {
+                        return (number, HostOutcome(host: place.name, result: .failure(error)))
                     }
                 }
-                for await (number, result) in group {
-                    results[number] = result
-                    step.advance(Int64(results.count), of: Int64(places.count), unit: .items)
-                }
             }
-            try Task.checkCancellation()
-            let failures = places.indices.compactMap { number -> (any Error)? in
-                if case .failure(let error) = results[number] { error } else { nil }
+            for await (number, outcome) in group {
+                found[number] = outcome
+                step.advance(Int64(found.count), of: Int64(places.count), unit: .items)
             }
-            guard failures.isEmpty else {
-                throw Failure.several("\(failures.count) of \(places.count) hosts are not as they must be", failures)
-            }
-            return try places.indices.compactMap { try results[$0]?.get() }
         }
+        try Task.checkCancellation()
+        return places.indices.compactMap { found[$0] }
+    }
+
+    /// What failed on hosts, as one failure that names them all; nil when nothing did.
+    static func failure<Value: Sendable>(of outcomes: [HostOutcome<Value>]) -> (any Error)? {
+        let failures = outcomes.compactMap { $0.failure }
+        guard !failures.isEmpty else { return nil }
+        return Failure.several("\(failures.count) of \(outcomes.count) hosts are not as they must be", failures)
     }
 
     /// Asks the masters that are members, one after the other, until one answers.
     private func kubernetes(_ hosts: [HostObservation]) async throws -> KubernetesObservation? {
-        let masters = hosts.filter { $0.member.isMaster && $0.mark?.membership == .complete }
+        let masters = hosts.filter(\.isMasterOfCluster)
         guard !masters.isEmpty else { return nil }
-        let end = ContinuousClock.now + Self.answerLimit
+        let end = ContinuousClock.now + patience
         var failures: [any Error] = []
-        repeat {
+        while true {
             failures = []
             for master in masters {
                 do {
@@ -135,8 +152,9 @@ struct Observer: Sendable {
                     failures.append(error)
                 }
             }
+            guard ContinuousClock.now < end else { break }
             try await Task.sleep(for: .seconds(1))
-        } while ContinuousClock.now < end
+        }
         var cut: [HostObservation] = []
         for master in masters {
             do {
@@ -148,8 +166,8 @@ struct Observer: Sendable {
         }
         throw Failure(
             .unreachable,
-            "the hosts are masters of the cluster, but its API server does not answer on any of them after "
-                + "\(Self.answerLimit.inWords)",
+            "the hosts are masters of the cluster, but its API server does not answer on any of them"
+                + (patience > .zero ? " after \(patience.inWords)" : ""),
             at: cluster,
             remedy: cut.isEmpty
                 ? "see why on a master: journalctl --unit kubelet; crictl ps, or ctr -n k8s.io containers list"
@@ -166,7 +184,7 @@ struct Observer: Sendable {
         }
     }
 
-    private func node(_ seen: HostObservation) async throws -> ClusterNode {
+    func node(_ seen: HostObservation) async throws -> ClusterNode {
         ClusterNode(
             host: try await pool.connection(seen.host).host, facts: seen.facts,
             role: seen.member.isMaster ? .master : .node, address: seen.address)

@@ -11,6 +11,10 @@ struct StatusCommand: ContextCommand {
             On hosts that it looks at it places its agent, which is sealer's own executable, below /var/lib/sealer/bin, and \
             changes nothing else there.
 
+            Hosts that do not answer are named with the reason, and with what Kubernetes says of them; everything else
+            is shown all the same. What would have to be done can only be told when every host and the API server
+            answer. The command fails only when no host can be reached.
+
             Example:
               sealer status --name shop
             """
@@ -29,30 +33,6 @@ struct StatusCommand: ContextCommand {
                 context: context, root: rootOptions.root, progress: progress, hostKeys: hostKeyOptions
             ).status(cluster)
         }
-        try context.print(status, as: outputOptions.output) {
-            var table = TextTable(header: ["HOST", "NODE", "ROLES", "ADDRESS", "STATE", "KUBELET"])
-            for node in status.nodes {
-                table.add([
-                    node.host, node.name ?? "-", node.roles.joined(separator: ","), node.address ?? "-", node.state,
-                    node.version ?? "-",
-                ])
-            }
-            let first = status.certificates.first.map {
-                "\($0.host): \($0.name) ends \($0.ends), in \($0.daysLeft) days"
-            }
-            let change = status.change.map { ["being changed: \(TerminalText.line($0.words))"] } ?? []
-            let drift =
-                status.drift.isEmpty
-                ? ["drift: none, the cluster is what its Clusterfile says"]
-                : ["drift, which 'sealer apply \(source.words)' would mend:"] + status.drift.map { "  \($0)" }
-            return
-                ([
-                    "cluster:       \(status.name)\(status.isRunning ? "" : ", which does not run")",
-                    "image:         \(status.image)  \(status.imageDigest)",
-                    "Kubernetes:    \(status.kubernetes)",
-                    "certificates:  \(first.map { "the first to end is \($0)" } ?? "none yet")",
-                    "applications:  \(status.applications.isEmpty ? "none" : status.applications.joined(separator: "; "))",
-                ] + change + [""] + table.lines + [""] + drift).joined(separator: "\n")
-        }
+        try context.print(status, as: outputOptions.output) { StatusText(status: status, source: source.words).text }
     }
 }

@@ -1,0 +1,175 @@
+import ClusterRuntime
+import Clusterfile
+import FoundationEssentials
+import Report
+import SystemPackage
+import TestSupport
+import Testing
+
+@testable import ApplyEngine
+
+/// What status tells of a simulated cluster when something of it does not answer.
+@Suite("The status of a cluster")
+struct EngineStatusTests {
+    /// A cluster of two workers and some masters, as `apply` has left it.
+    private struct Site {
+        let world: SimulatedWorld
+        let engine: Engine
+        let cluster: Cluster
+
+        static func make(_ folder: FilePath, masters: [String] = ["10.0.0.2"]) async throws -> Site {
+            let tests = SimulatedEngineTests()
+            let store = try await tests.makeStore(folder.appending("store"))
+            let world = SimulatedWorld(seed: 1, faults: 0)
+            let draft = SimulatedEngineTests.Draft(
+                masters: masters, workers: ["10.0.1.1", "10.0.1.2"], hasPlugins: false)
+            for address in draft.masters + draft.workers { world.add(address) }
+            let engine = tests.engine(world, store, folder.appending("state"))
+            let cluster = try draft.cluster()
+            _ = try await engine.apply(cluster, .init()) { _ in }
+            return Site(world: world, engine: engine, cluster: cluster)
+        }
+
+        func status() async throws -> ClusterStatus { try await engine.status(cluster) }
+
+        /// Something happens.
+        func change(_ body: (inout SimulatedWorld.State) -> Void) { world.with { body(&$0) } }
+
+        /// A host dies, which Kubernetes notices.
+        func kill(_ address: String) {
+            change { state in
+                state.machines[address] = nil
+                for name in state.nodes.keys where state.nodes[name]?.address == address {
+                    state.nodes[name]?.isReady = false
+                    state.nodes[name]?.reason = "NodeStatusUnknown"
+                }
+            }
+        }
+    }
+
+    private static let unknown = "answers; Kubernetes does not tell of it"
+
+    @Test("has no problems when everything answers, and tells the drift")
+    func fine() async throws {
+        let scratch = try Scratch()
+        let site = try await Site.make(scratch.path)
+        let status = try await site.status()
+        #expect(status.problems == [])
+        #expect(status.drift == [])
+        #expect(status.isRunning)
+        #expect(status.nodes.map(\.state) == ["Ready", "Ready", "Ready"])
+        #expect(status.nodes.map(\.name) == ["host-10-0-0-2", "host-10-0-1-1", "host-10-0-1-2"])
+        #expect(status.certificates.contains { $0.host == "10.0.0.2" && $0.name == "ca" })
+        site.change { $0.machines["10.0.1.1"]?.services = [:] }
+        let drifted = try await site.status()
+        #expect(drifted.problems == [])
+        #expect(drifted.drift?.isEmpty == false)
+    }
+
+    @Test("names a worker that cannot be reached, with what Kubernetes says of it, and shows everything else")
+    func lostWorker() async throws {
+        let scratch = try Scratch()
+        let site = try await Site.make(scratch.path)
+        site.kill("10.0.1.2")
+        let status = try await site.status()
+        #expect(status.problems == ["10.0.1.2: no route to host"])
+        #expect(status.drift == nil)
+        #expect(status.isRunning)
+        #expect(
+            status.nodes.map(\.state)
+                == ["Ready", "Ready", "does not answer; in Kubernetes: not Ready: NodeStatusUnknown"])
+        #expect(status.nodes.last?.name == "host-10-0-1-2")
+        #expect(status.nodes.last?.version == "v1.20.2")
+        #expect(status.certificates.contains { $0.host == "10.0.0.2" && $0.name == "ca" })
+        // One that Kubernetes does not know either.
+        site.change { $0.nodes["host-10-0-1-2"] = nil }
+        let unknown = try await site.status()
+        #expect(unknown.nodes.last?.state == "does not answer")
+        #expect(unknown.nodes.last?.name == nil)
+    }
+
+    @Test("asks another master when one is lost")
+    func lostMaster() async throws {
+        let scratch = try Scratch()
+        let site = try await Site.make(scratch.path, masters: ["10.0.0.2", "10.0.0.3", "10.0.0.4"])
+        site.kill("10.0.0.2")
+        let status = try await site.status()
+        #expect(status.problems == ["10.0.0.2: no route to host"])
+        #expect(status.drift == nil)
+        #expect(status.isRunning)
+        #expect(
+            status.nodes.map(\.state)
+                == ["does not answer; in Kubernetes: not Ready: NodeStatusUnknown", "Ready", "Ready", "Ready", "Ready"])
+        #expect(Set(status.certificates.map(\.host)) == ["10.0.0.3", "10.0.0.4"])
+    }
+
+    @Test("says that Kubernetes cannot be asked when the only master is lost")
+    func lostCluster() async throws {
+        let scratch = try Scratch()
+        let site = try await Site.make(scratch.path)
+        site.kill("10.0.0.2")
+        let status = try await site.status()
+        #expect(status.problems.count == 2)
+        #expect(status.problems.first == "10.0.0.2: no route to host")
+        #expect(status.problems.last?.contains("Kubernetes cannot be asked") == true)
+        #expect(status.drift == nil)
+        #expect(!status.isRunning)
+        #expect(status.nodes.map(\.state) == ["does not answer", Self.unknown, Self.unknown])
+        #expect(status.certificates.isEmpty)
+    }
+
+    @Test("tells in one line that the API server does not answer, without waiting for it")
+    func silentServer() async throws {
+        let scratch = try Scratch()
+        let site = try await Site.make(scratch.path, masters: ["10.0.0.2", "10.0.0.3", "10.0.0.4"])
+        site.change { $0.isAnswering = false }
+        let status = try await site.status()
+        #expect(status.problems.count == 1, "\(status.problems)")
+        let problem = try #require(status.problems.first)
+        #expect(problem.contains("API server does not answer") && problem.contains("connection refused"), "\(problem)")
+        #expect(problem.contains("10.0.0.4") && !problem.contains("\n"), "\(problem)")
+        #expect(status.drift == nil)
+        #expect(!status.isRunning)
+        #expect(status.nodes.allSatisfy { $0.state == Self.unknown && $0.name != nil })
+        #expect(status.certificates.contains { $0.host == "10.0.0.4" && $0.name == "ca" })
+    }
+
+    @Test("shows a cluster that would be refused")
+    func refused() async throws {
+        let scratch = try Scratch()
+        let site = try await Site.make(scratch.path)
+        site.change { $0.nodes["host-10-0-1-1"]?.version = "v1.19.0" }
+        let status = try await site.status()
+        #expect(status.problems.count == 1, "\(status.problems)")
+        #expect(status.problems.first?.contains("cannot upgrade") == true, "\(status.problems)")
+        #expect(status.drift == nil)
+        #expect(status.isRunning)
+        #expect(status.nodes.map(\.state) == ["Ready", "Ready", "Ready"])
+        #expect(status.nodes.map(\.version) == ["v1.20.2", "v1.19.0", "v1.20.2"])
+    }
+
+    @Test("tells of a certificate that cannot be read, and shows the others")
+    func brokenCertificate() async throws {
+        let scratch = try Scratch()
+        let site = try await Site.make(scratch.path)
+        site.change { state in
+            state.machines["10.0.0.2"]?.files["/etc/kubernetes/pki/etcd/server.crt"] = .init(
+                bytes: Data("nothing".utf8), permissions: 0o644)
+        }
+        let status = try await site.status()
+        #expect(status.problems.count == 1, "\(status.problems)")
+        #expect(status.problems.first?.hasPrefix("10.0.0.2: etcd/server: ") == true, "\(status.problems)")
+        #expect(status.drift != nil)
+        #expect(status.certificates.contains { $0.name == "ca" })
+    }
+
+    @Test("fails when no host can be reached, and names them")
+    func nothing() async throws {
+        let scratch = try Scratch()
+        let site = try await Site.make(scratch.path)
+        for address in ["10.0.0.2", "10.0.1.1", "10.0.1.2"] { site.kill(address) }
+        let failure = await #expect(throws: Failure.self) { try await site.status() }
+        #expect(failure?.kind == .unreachable)
+        #expect(failure.map { "\($0)".contains("10.0.1.2: no route to host") } == true)
+    }
+}
