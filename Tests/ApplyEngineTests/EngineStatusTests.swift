@@ -1,8 +1,6 @@
 import ClusterRuntime
-import Clusterfile
 import FoundationEssentials
 import Report
-import SystemPackage
 import TestSupport
 import Testing
 
@@ -11,48 +9,12 @@ import Testing
 /// What status tells of a simulated cluster when something of it does not answer.
 @Suite("The status of a cluster")
 struct EngineStatusTests {
-    /// A cluster of two workers and some masters, as `apply` has left it.
-    private struct Site {
-        let world: SimulatedWorld
-        let engine: Engine
-        let cluster: Cluster
-
-        static func make(_ folder: FilePath, masters: [String] = ["10.0.0.2"]) async throws -> Site {
-            let tests = SimulatedEngineTests()
-            let store = try await tests.makeStore(folder.appending("store"))
-            let world = SimulatedWorld(seed: 1, faults: 0)
-            let draft = SimulatedEngineTests.Draft(
-                masters: masters, workers: ["10.0.1.1", "10.0.1.2"], hasPlugins: false)
-            for address in draft.masters + draft.workers { world.add(address) }
-            let engine = tests.engine(world, store, folder.appending("state"))
-            let cluster = try draft.cluster()
-            _ = try await engine.apply(cluster, .init()) { _ in }
-            return Site(world: world, engine: engine, cluster: cluster)
-        }
-
-        func status() async throws -> ClusterStatus { try await engine.status(cluster) }
-
-        /// Something happens.
-        func change(_ body: (inout SimulatedWorld.State) -> Void) { world.with { body(&$0) } }
-
-        /// A host dies, which Kubernetes notices.
-        func kill(_ address: String) {
-            change { state in
-                state.machines[address] = nil
-                for name in state.nodes.keys where state.nodes[name]?.address == address {
-                    state.nodes[name]?.isReady = false
-                    state.nodes[name]?.reason = "NodeStatusUnknown"
-                }
-            }
-        }
-    }
-
     private static let unknown = "answers; Kubernetes does not tell of it"
 
     @Test("has no problems when everything answers, and tells the drift")
     func fine() async throws {
         let scratch = try Scratch()
-        let site = try await Site.make(scratch.path)
+        let site = try await SimulatedSite.make(scratch.path)
         let status = try await site.status()
         #expect(status.problems == [])
         #expect(status.drift == [])
@@ -69,7 +31,7 @@ struct EngineStatusTests {
     @Test("names a worker that cannot be reached, with what Kubernetes says of it, and shows everything else")
     func lostWorker() async throws {
         let scratch = try Scratch()
-        let site = try await Site.make(scratch.path)
+        let site = try await SimulatedSite.make(scratch.path)
         site.kill("10.0.1.2")
         let status = try await site.status()
         #expect(status.problems == ["10.0.1.2: no route to host"])
@@ -91,7 +53,7 @@ struct EngineStatusTests {
     @Test("asks another master when one is lost")
     func lostMaster() async throws {
         let scratch = try Scratch()
-        let site = try await Site.make(scratch.path, masters: ["10.0.0.2", "10.0.0.3", "10.0.0.4"])
+        let site = try await SimulatedSite.make(scratch.path, masters: ["10.0.0.2", "10.0.0.3", "10.0.0.4"])
         site.kill("10.0.0.2")
         let status = try await site.status()
         #expect(status.problems == ["10.0.0.2: no route to host"])
@@ -106,7 +68,7 @@ struct EngineStatusTests {
     @Test("says that Kubernetes cannot be asked when the only master is lost")
     func lostCluster() async throws {
         let scratch = try Scratch()
-        let site = try await Site.make(scratch.path)
+        let site = try await SimulatedSite.make(scratch.path)
         site.kill("10.0.0.2")
         let status = try await site.status()
         #expect(status.problems.count == 2)
@@ -121,7 +83,7 @@ struct EngineStatusTests {
     @Test("tells in one line that the API server does not answer, without waiting for it")
     func silentServer() async throws {
         let scratch = try Scratch()
-        let site = try await Site.make(scratch.path, masters: ["10.0.0.2", "10.0.0.3", "10.0.0.4"])
+        let site = try await SimulatedSite.make(scratch.path, masters: ["10.0.0.2", "10.0.0.3", "10.0.0.4"])
         site.change { $0.isAnswering = false }
         let status = try await site.status()
         #expect(status.problems.count == 1, "\(status.problems)")
@@ -137,7 +99,7 @@ struct EngineStatusTests {
     @Test("shows a cluster that would be refused")
     func refused() async throws {
         let scratch = try Scratch()
-        let site = try await Site.make(scratch.path)
+        let site = try await SimulatedSite.make(scratch.path)
         site.change { $0.nodes["host-10-0-1-1"]?.version = "v1.19.0" }
         let status = try await site.status()
         #expect(status.problems.count == 1, "\(status.problems)")
@@ -151,7 +113,7 @@ struct EngineStatusTests {
     @Test("tells of a certificate that cannot be read, and shows the others")
     func brokenCertificate() async throws {
         let scratch = try Scratch()
-        let site = try await Site.make(scratch.path)
+        let site = try await SimulatedSite.make(scratch.path)
         site.change { state in
             state.machines["10.0.0.2"]?.files["/etc/kubernetes/pki/etcd/server.crt"] = .init(
                 bytes: Data("nothing".utf8), permissions: 0o644)
@@ -166,7 +128,7 @@ struct EngineStatusTests {
     @Test("fails when no host can be reached, and names them")
     func nothing() async throws {
         let scratch = try Scratch()
-        let site = try await Site.make(scratch.path)
+        let site = try await SimulatedSite.make(scratch.path)
         for address in ["10.0.0.2", "10.0.1.1", "10.0.1.2"] { site.kill(address) }
         let failure = await #expect(throws: Failure.self) { try await site.status() }
         #expect(failure?.kind == .unreachable)

@@ -178,7 +178,9 @@ struct SimulatedKubernetes: KubernetesRuntime {
         }
     }
 
-    func kubeconfig(of master: ClusterNode) async throws -> Data { Data("kubeconfig".utf8) }
+    func kubeconfig(of master: ClusterNode) async throws -> Data {
+        Data(Kubeadm.server(at: master.address).utf8)
+    }
 
     func record(through master: ClusterNode) async throws -> [String: String]? { world.with { $0.record } }
 

@@ -1,0 +1,114 @@
+import Clusterfile
+import FoundationEssentials
+import Report
+import SystemPackage
+import TestSupport
+import Testing
+
+@testable import ApplyEngine
+@testable import ClusterRuntime
+
+/// A running cluster is what it is: others than the machine that made it leave its trust alone, and what it cannot become is refused.
+@Suite("A cluster that runs")
+struct EngineTakeoverTests {
+    @Test("is taken over by a machine that never saw it: the same authorities, nothing to do, a kubeconfig")
+    func elsewhere() async throws {
+        let scratch = try Scratch()
+        let site = try await SimulatedSite.make(
+            scratch.path.appending("one"), masters: ["10.0.0.2", "10.0.0.3", "10.0.0.4"])
+        let other = site.seenFromElsewhere(scratch.path.appending("two"))
+        // A mere plan keeps nothing.
+        #expect(try await other.engine.plan(try other.draft.cluster()).isEmpty)
+        #expect(!other.folder.hasAnything)
+        #expect(try await other.apply().isEmpty)
+        for path in ClusterAuthorities.paths.map({ "pki/kubernetes/\($0)" }) + [
+            "pki/registry-ca.crt", "pki/registry.key",
+        ] {
+            #expect(try other.folder.readSecret(path) == site.folder.readSecret(path), "\(path)")
+        }
+        #expect(try other.folder.readSecret("pki/registry-ca.key") == nil)
+        #expect(try other.folder.readSecret("kubeconfig") == Data("https://10.0.0.2:6443".utf8))
+        // And goes on with it: a new master gets the same.
+        var grown = other
+        site.world.add("10.0.0.5")
+        site.world.add("10.0.0.6")
+        grown.draft.masters += ["10.0.0.5", "10.0.0.6"]
+        try await grown.apply()
+        let key = "/etc/kubernetes/pki/ca.key"
+        let keys = site.world.with { state in ["10.0.0.2", "10.0.0.5"].map { state.machines[$0]?.files[key]?.bytes } }
+        #expect(keys[0] != nil && keys[0] == keys[1])
+        #expect(site.world.with { state in ["10.0.1.1"].map { state.machines[$0]?.files[key] } } == [nil])
+    }
+
+    @Test("does not get other authorities of its user's")
+    func otherAuthorities() async throws {
+        let scratch = try Scratch()
+        let site = try await SimulatedSite.make(scratch.path.appending("one"))
+        let own = scratch.path.appending("own")
+        for file in try ClusterAuthorities().files {
+            try FileManager.default.createDirectory(
+                atPath: own.appending("etcd").string, withIntermediateDirectories: true)
+            try file.bytes.write(to: URL(filePath: own.appending(FilePath(file.path).components).string))
+        }
+        var cluster = try site.draft.cluster()
+        cluster.certificates.folder = own.string
+        for place in [site, site.seenFromElsewhere(scratch.path.appending("two"))] {
+            let failure = await #expect(throws: Failure.self) { try await place.apply(cluster) }
+            #expect(
+                failure?.kind == .conflict && failure?.what.contains("ca.crt, ca.key") == true,
+                "\(String(describing: failure))")
+        }
+        // Those that it has may be named, or be gone.
+        cluster.certificates.folder = site.folder.path.appending("pki").appending("kubernetes").string
+        try await site.apply(cluster)
+        cluster.certificates.folder = "/nowhere"
+        try await site.apply(cluster)
+    }
+
+    @Test("makes no master of a worker, no worker of a master, and moves no data: all is told at once")
+    func cannotBecome() async throws {
+        let scratch = try Scratch()
+        var site = try await SimulatedSite.make(scratch.path, masters: ["10.0.0.2", "10.0.0.3", "10.0.0.4"])
+        site.draft.masters = ["10.0.0.2", "10.0.0.3", "10.0.1.1"]
+        site.draft.workers = ["10.0.0.4", "10.0.1.2"]
+        var cluster = try site.draft.cluster()
+        cluster.dataRoot = "/srv/sealer"
+        let failure = await #expect(throws: Failure.self) { try await site.engine.plan(cluster) }
+        #expect(failure?.kind == .conflict)
+        for words in [
+            "10.0.1.1 is a worker of the cluster and cannot become a master in place",
+            "10.0.0.4 is a master of the cluster and cannot become a worker in place",
+            "10.0.0.2 keeps its data in /var/lib/sealer/data, spec.dataRoot says /srv/sealer",
+        ] {
+            #expect(failure?.what.contains(words) == true, "\(String(describing: failure))")
+        }
+    }
+
+    @Test("whose first master leaves is reached through another one")
+    func kubeconfig() async throws {
+        let scratch = try Scratch()
+        var site = try await SimulatedSite.make(scratch.path, masters: ["10.0.0.2", "10.0.0.3", "10.0.0.4"])
+        #expect(try site.folder.readSecret("kubeconfig") == Data("https://10.0.0.2:6443".utf8))
+        site.draft.masters = ["10.0.0.3", "10.0.0.4"]
+        try await site.apply()
+        #expect(try site.folder.readSecret("kubeconfig") == Data("https://10.0.0.3:6443".utf8))
+    }
+
+    @Test("keeps its data where it was told to, and leaves nothing there")
+    func dataRoot() async throws {
+        let scratch = try Scratch()
+        let site = try await SimulatedSite.make(scratch.path.appending("first"))
+        var cluster = try site.draft.cluster()
+        _ = try await site.engine.delete("fleet")
+        cluster.dataRoot = "/srv/sealer"
+        try await site.apply(cluster)
+        func files() -> [String] {
+            site.world.with { state in
+                state.machines.values.flatMap { $0.files.keys.filter { $0.hasPrefix("/srv/") } }
+            }
+        }
+        #expect(!files().isEmpty)
+        _ = try await site.engine.delete("fleet")
+        #expect(files().isEmpty)
+    }
+}
