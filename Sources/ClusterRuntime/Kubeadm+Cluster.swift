@@ -11,11 +11,11 @@ extension Kubeadm {
     }
 
     /// Sets labels and taints; taints that the node has besides stay.
-    public func label(_ node: String, labels: [String: String], taints: [String], through master: ClusterNode)
-        async throws
-    {
-        if !labels.isEmpty {
-            let words = labels.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+    public func label(
+        _ node: String, labels: [String: String], taints: [String], withdrawn: [String], through master: ClusterNode
+    ) async throws {
+        let words = labels.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" } + withdrawn.map { "\($0)-" }
+        if !words.isEmpty {
             try await must(["label", "node", node, "--overwrite"] + words, "label the node \(node)", through: master)
         }
         if !taints.isEmpty {

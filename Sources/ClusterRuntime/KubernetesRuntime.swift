@@ -25,7 +25,13 @@ public protocol KubernetesRuntime: Sendable {
     func nodes(through master: ClusterNode) async throws -> [NodeStatus]
 
     /// Sets labels and taints that the node should have.
-    func label(_ node: String, labels: [String: String], taints: [String], through master: ClusterNode) async throws
+    ///
+    /// - Parameters:
+    ///   - taints: `key=value:Effect`; `key:Effect-` takes one away that is there.
+    ///   - withdrawn: keys of labels to take away.
+    func label(
+        _ node: String, labels: [String: String], taints: [String], withdrawn: [String], through master: ClusterNode
+    ) async throws
 
     /// Waits until every node is a member and `Ready`; when one does not become so, the failure says why.
     func waitUntilReady(

@@ -49,6 +49,10 @@ public struct NodeMark: Sendable, Hashable, Codable {
     /// The plugins that ran, by name and phase; nil when none did since the host became settled.
     public var plugins: [String: PluginNote]?
 
+    /// The labels and taints that the Clusterfile's hosts gave its node when sealer set some last.
+    public var labels: [String: String]?
+    public var taints: [String]?
+
     /// What kubeadm left of kubelet's and the control plane's configuration, by path; nil before it is a member.
     public var kubernetesFiles: [String: FileState]?
     /// The digest of the cluster's configuration of kubelet that it has taken over.
@@ -115,7 +119,7 @@ public struct NodeMark: Sendable, Hashable, Codable {
         } catch {
             throw Failure(
                 .integrity, "what sealer wrote down about the host cannot be read", at: "\(host.name):\(path)",
-                remedy: "take the host back to what it was: sealer reset \(host.name)", causes: [error])
+                remedy: "take the host back to what it was: sealer reset \(host.name) --yes", causes: [error])
         }
     }
 

@@ -84,6 +84,33 @@ struct EngineTakeoverTests {
         }
     }
 
+    @Test("loses labels, roles and taints that its Clusterfile gave it and does not name any more, and no others")
+    func withdrawn() async throws {
+        let scratch = try Scratch()
+        let site = try await SimulatedSite.make(scratch.path)
+        func cluster(_ words: String) throws -> Cluster {
+            let text = site.draft.text.replacing("roles: [node, db], labels: {disk: ssd}", with: words)
+            return try Cluster.parse(text, file: "Clusterfile").cluster
+        }
+        func node() throws -> NodeStatus { try #require(site.world.with { $0.nodes["host-10-0-1-1"] }) }
+        site.change { $0.nodes["host-10-0-1-1"]?.labels["of"] = "somebody" }
+        try await site.apply(cluster("roles: [node, db], labels: {disk: ssd}, taints: [a=b:NoSchedule, c:NoExecute]"))
+        #expect(try node().labels == ["disk": "ssd", "node-role.kubernetes.io/db": "", "of": "somebody"])
+        #expect(try node().taints == ["a=b:NoSchedule", "c:NoExecute"])
+        // Of another value, gone, and set anew by somebody else.
+        site.change { $0.nodes["host-10-0-1-1"]?.labels["disk"] = "hdd" }
+        let wanted = try cluster("roles: [node], taints: [a=x:NoSchedule]")
+        let plan = try await site.engine.plan(wanted)
+        let reason = plan.steps.first { $0.id == "label/10.0.1.1" }?.reason
+        #expect(
+            reason == "it lacks a=x:NoSchedule; it has node-role.kubernetes.io/db=, c:NoExecute, "
+                + "which the Clusterfile does not name any more")
+        try await site.apply(wanted)
+        #expect(try node().labels == ["disk": "hdd", "of": "somebody"])
+        #expect(try node().taints.contains("a=x:NoSchedule") && !node().taints.contains("c:NoExecute"))
+        #expect(try await site.engine.plan(wanted).isEmpty)
+    }
+
     @Test("whose first master leaves is reached through another one")
     func kubeconfig() async throws {
         let scratch = try Scratch()

@@ -134,10 +134,13 @@ struct SimulatedKubernetes: KubernetesRuntime {
         }
     }
 
-    func label(_ node: String, labels: [String: String], taints: [String], through master: ClusterNode) async throws {
+    func label(
+        _ node: String, labels: [String: String], taints: [String], withdrawn: [String], through master: ClusterNode
+    ) async throws {
         try change(master.host.name) { state in
             if state.nodes[node] == nil { state.violations.append("\(node) is labelled, and is no node") }
             state.nodes[node]?.labels.merge(labels) { $1 }
+            for key in withdrawn { state.nodes[node]?.labels[key] = nil }
             for taint in taints where taint.hasSuffix("-") {
                 state.nodes[node]?.taints.removeAll { $0.hasPrefix(taint.prefix { $0 != ":" }) }
             }

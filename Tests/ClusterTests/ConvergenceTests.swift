@@ -5,21 +5,6 @@ import Testing
 
 /// Whatever happens to a command in the middle, the next one goes on from there.
 extension ClusterTests {
-    /// All that a plan's steps leave on the nodes' file systems and in their services, but for what changes by itself.
-    private func listing(_ cluster: TestCluster, _ nodes: [String]) async throws -> String {
-        var text = ""
-        for node in nodes {
-            text += try await cluster.on(
-                node,
-                """
-                find /etc /usr/local/bin /usr/bin /opt/cni /var/lib/sealer /root -xdev -type f \
-                    -printf '%p %s %m %T@ %C@\\n' 2>/dev/null | sort
-                systemctl list-units --no-legend --plain --state=active 'sealer*' 'containerd*' 'kubelet*' | awk '{ print $1, $3 }'
-                """)
-        }
-        return text
-    }
-
     @Test(
         "the operator is killed before, in and after every step: each time the next command goes on from there",
         .timeLimit(.minutes(15)))
@@ -41,9 +26,9 @@ extension ClusterTests {
             try await cluster.check(["apply", "--name", name])
             try await cluster.expectNothingToDo()
             let nodes = ["\(name)-master-0", "\(name)-node-0"]
-            let before = try await listing(cluster, nodes)
+            let before = try await cluster.listing(of: nodes)
             try await cluster.check(["apply", "--name", name])
-            #expect(try await listing(cluster, nodes) == before, "an apply with nothing to do wrote something")
+            #expect(try await cluster.listing(of: nodes) == before, "an apply with nothing to do wrote something")
             // Nothing that the journal calls done was left undone, and each kill shows.
             let history = try await cluster.check(["history", "--name", name])
             #expect(history.contains("killed, or running still"))

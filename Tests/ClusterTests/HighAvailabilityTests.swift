@@ -39,10 +39,24 @@ extension ClusterTests {
                 try await cluster.sealer(["plan", "--name", name, "--detailed-exitcode"]).status == 0
             }
             for node in nodes[3...] { #expect(try await cluster.reachesAPIServer(from: node)) }
+            let before = try await cluster.listing(of: nodes)
+            try await cluster.check(["apply", "--name", name])
+            #expect(try await cluster.listing(of: nodes) == before, "an apply with nothing to do wrote something")
+            try await expectNoKeys(cluster, workers: Array(nodes[3...]))
             try await expectOneRegistry(cluster, nodes: nodes)
             try await expectEtcdSettings(cluster, masters: Array(nodes.prefix(3)))
             try await expectOtherScripts(cluster, nodes: nodes)
             try await cluster.check(["delete", "--name", name])
+        }
+    }
+
+    /// The keys that the cluster's trust hangs on are on its masters alone.
+    private func expectNoKeys(_ cluster: TestCluster, workers: [String]) async throws {
+        for worker in workers {
+            let keys = try await cluster.on(
+                worker, "find / -xdev \\( -name ca.key -o -name sa.key -o -name front-proxy-ca.key -o -name tls.key \\)"
+            )
+            #expect(keys == "", "on \(worker)")
         }
     }
 

@@ -17,18 +17,32 @@ extension ClusterTests {
             try await machine.check(["docker", "cp", machine.sealer, "\(host.container):/root/sealer"])
             try await machine.check(["docker", "cp", archive, "\(host.container):/root/hello.tar"])
             // Its user's own store, at the place where it is when nobody says otherwise.
-            try await host.check("/root/sealer load --input /root/hello.tar && rm /root/hello.tar")
+            try await host.check("/root/sealer load --input /root/hello.tar")
             let before = try await host.traces()
 
-            let made = try await host.script(
-                "/root/sealer run \(Self.example) --provider local --masters \(host.address) --name \(name)")
-            #expect(made.status == 0, "\(made.error)")
+            let run = "/root/sealer run \(Self.example) --provider local --masters \(host.address) --name \(name)"
+            try await host.check(run)
             let plan = try await host.script("/root/sealer plan --name \(name) --detailed-exitcode")
             #expect(plan.status == 0 && plan.output.contains("nothing to do"), "\(plan.output)\(plan.error)")
             try await cluster.expectAnswer(from: host.address)
             let said = try await host.check("/root/sealer exec --name \(name) -- hostname")
             #expect(said == "\(host.container)\n")
 
+            try await seeFromElsewhere(cluster, host)
+
+            // The folder of the cluster is lost: nobody knows of it but the host itself.
+            try await host.check("rm -rf /var/lib/sealer/clusters/\(name)")
+            let reset = try await host.check("/root/sealer reset \(host.address) --local --yes")
+            #expect(reset.contains("what the cluster \(name) had brought"), "\(reset)")
+            try await host.expectTraces(before) { !$0.contains(" /var/lib/sealer/c") }
+
+            // Once more, and Ctrl-C in the middle: the command ends between two steps, says how to go on, and so it does.
+            let interrupted = try await host.script("timeout --preserve-status --signal=INT 8 \(run)")
+            #expect(interrupted.status == 130, "\(interrupted.status): \(interrupted.error)")
+            #expect(interrupted.error.contains("sealer apply --name \(name)"), "\(interrupted.error)")
+            let history = try await host.check("/root/sealer history --name \(name)")
+            #expect(!history.contains("killed"), "\(history)")
+            try await host.check("/root/sealer apply --name \(name)")
             let deleted = try await host.script("/root/sealer delete --name \(name)")
             #expect(deleted.status == 0, "\(deleted.error)")
             // The folder of clusters stays, as it does wherever sealer runs.
@@ -36,5 +50,23 @@ extension ClusterTests {
             let whole = try await host.script("/root/sealer fsck && /root/sealer inspect \(Self.example)")
             #expect(whole.status == 0, "\(whole.output)\(whole.error)")
         }
+    }
+
+    /// Another user, or another machine, has the cluster's Clusterfile and nothing else of it.
+    private func seeFromElsewhere(_ cluster: TestCluster, _ host: UserHost) async throws {
+        let (name, authority) = (cluster.name, "sha256sum /etc/kubernetes/pki/ca.key /etc/kubernetes/pki/etcd/ca.key")
+        let before = try await host.check(authority)
+        let said = try await host.check(
+            """
+            export SEALER_ROOT=/root/elsewhere
+            /root/sealer load --input /root/hello.tar >/dev/null
+            /root/sealer plan --file /var/lib/sealer/clusters/\(name)/Clusterfile
+            /root/sealer apply --file /var/lib/sealer/clusters/\(name)/Clusterfile
+            KUBECONFIG="$(/root/sealer kubeconfig --name \(name))" kubectl get nodes
+            /root/sealer status --name \(name)
+            rm -rf /root/elsewhere
+            """)
+        #expect(said.contains("nothing to do") && said.contains(" Ready "), "\(said)")
+        #expect(try await host.check(authority) == before)
     }
 }

@@ -70,16 +70,26 @@ struct Machine: Sendable {
         return outcome.output
     }
 
-    /// Everything of a cluster that Docker knows.
-    func leftovers(of cluster: String) async throws -> [String] {
-        var found: [String] = []
-        for arguments in [
-            ["docker", "ps", "--all", "--quiet"], ["docker", "network", "ls", "--quiet"],
-            ["docker", "volume", "ls", "--quiet"],
-        ] {
-            let output = try await check(arguments + ["--filter", "label=io.sealer.cluster=\(cluster)"])
-            found += output.split(separator: "\n").map { "\(arguments[1]) \($0)" }
+    /// Everything of a cluster that Docker knows: of what kind, and which.
+    private func things(of cluster: String) async throws -> [(kind: String, name: String)] {
+        var found: [(kind: String, name: String)] = []
+        for (kind, all) in [("container", ["--all"]), ("volume", []), ("network", [])] {
+            let output = try await check(
+                ["docker", kind, "ls", "--quiet", "--filter", "label=io.sealer.cluster=\(cluster)"] + all)
+            found += output.split(separator: "\n").map { (kind, String($0)) }
         }
         return found
+    }
+
+    /// What is left of a cluster.
+    func leftovers(of cluster: String) async throws -> [String] {
+        try await things(of: cluster).map { "\($0.kind) \($0.name)" }
+    }
+
+    /// Takes away what a test that was killed has left of its cluster.
+    func clear(_ cluster: String) async throws {
+        for (kind, name) in try await things(of: cluster) {
+            try await check(["docker", kind, "rm"] + (kind == "container" ? ["--force", "--volumes"] : []) + [name])
+        }
     }
 }

@@ -112,6 +112,10 @@ extension ClusterTests {
             ])
             #expect(registry.status == 0, "\(worker) does not reach the registry: \(registry.error)")
         }
+        // status tells what it can.
+        let status = try await cluster.check(["status", "--file", cluster.file.string])
+        #expect(status.contains("does not answer"), "\(status)")
+        #expect(status.contains("test-mixed-machine-1"), "\(status)")
         let missing = try await cluster.sealer(apply)
         #expect(missing.status == 68 || missing.status == 75, "\(missing.status): \(missing.error)")
         for word in [address, "look whether the host runs"] {

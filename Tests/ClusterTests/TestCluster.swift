@@ -148,6 +148,25 @@ struct TestCluster: Sendable {
         return try await machine.check(arguments).split(separator: "\n")
     }
 
+    /// All that a plan's steps leave on the nodes' file systems, in their services and in their kernels, but for what changes by itself.
+    func listing(of nodes: [String]) async throws -> String {
+        var text = ""
+        for node in nodes {
+            text += try await on(
+                node,
+                """
+                find /etc /usr/local/bin /usr/bin /opt/cni /var/lib/sealer /var/lib/kubelet/config.yaml \
+                    /var/lib/kubelet/kubeadm-flags.env /root -xdev -type f -printf '%p %s %m %T@ %C@\\n' 2>/dev/null | sort
+                systemctl list-units --no-legend --plain --state=active 'sealer*' 'containerd*' 'kubelet*' | awk '{ print $1, $3 }'
+                systemctl show --property=ExecMainStartTimestamp sealer-registry sealer-balancer containerd kubelet
+                awk '{ print "mount", $2 }' /proc/self/mounts | sort
+                ip -o link show | awk -F': ' '{ print "link", $2 }'
+                iptables-save | grep '^-A' | sort
+                """)
+        }
+        return text
+    }
+
     /// Asks the API server from a worker, as kubelet does: by its name, through the worker's own balancer.
     func reachesAPIServer(from worker: String) async throws -> Bool {
         try await machine.run([
@@ -183,12 +202,13 @@ struct TestCluster: Sendable {
 }
 
 extension ClusterTests {
-    /// Gives a test its cluster. What it leaves is taken away when it fails, and must be gone when it ends well.
+    /// Gives a test its cluster. What an earlier one left goes away first; what it leaves is taken away when it fails, and must be gone when it ends well.
     ///
     /// - Parameter hasImages: whether the images are built into the store first.
     func withCluster(_ name: String, hasImages: Bool = true, _ body: (TestCluster) async throws -> Void) async throws {
         let scratch = try Scratch()
         let cluster = TestCluster(try Machine(), name, in: scratch.path)
+        try await cluster.machine.clear(name)
         if hasImages { try await cluster.buildImages() }
         do {
             try await body(cluster)
@@ -209,7 +229,10 @@ extension ClusterTests {
         _ name: String, network: String, prefix: String, prefix6: String? = nil,
         _ body: (TestCluster, UserHosts) async throws -> Void
     ) async throws {
-        let hosts = try await UserHosts.make(try Machine(), network: network, prefix: prefix, prefix6: prefix6)
+        let machine = try Machine()
+        // A network that is in use cannot be made anew.
+        try await machine.clear(name)
+        let hosts = try await UserHosts.make(machine, network: network, prefix: prefix, prefix6: prefix6)
         do {
             try await withCluster(name) { cluster in try await body(cluster, hosts) }
         } catch {

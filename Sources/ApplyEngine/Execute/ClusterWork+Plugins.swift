@@ -42,16 +42,30 @@ extension ClusterWork {
         let node = try node(hostName, try blueprint())
         let changes = NodeAssignments(source.plugins, for: node.member).changes
         guard let change = changes.first(where: { $0.plugin == plugin }) else { return }
+        let removed = NodeAssignments.removals(of: change.excess(in: try await status(of: node)))
+        try await runtime.label(
+            node.name, labels: change.labels, taints: change.taints.map(\.description) + removed, withdrawn: [],
+            through: try await first())
+    }
+
+    /// Sets what the hosts' part of the Clusterfile says of a node, and takes away what it said before.
+    func label(_ node: NodeBlueprint, _ host: any Host) async throws {
+        var former = node.former
+        if former != FormerAssignments() { former = former.present(on: try await status(of: node)) }
+        try await runtime.label(
+            node.name, labels: node.labels, taints: node.taints + NodeAssignments.removals(of: former.taints),
+            withdrawn: former.labels.keys.sorted(), through: try await first())
+        try await marks.change(host) { ($0.labels, $0.taints) = (node.labels, node.taints) }
+    }
+
+    /// A node as the cluster shows it now.
+    private func status(of node: NodeBlueprint) async throws -> NodeStatus {
         let master = try await first()
         let nodes = try await Kubeadm.patiently { try await runtime.nodes(through: master) }
         guard let status = nodes.first(where: { $0.name == node.name }) else {
-            throw Failure(.conflict, "the cluster has no node \(node.name)", at: hostName)
+            throw Failure(.conflict, "the cluster has no node \(node.name)", at: node.host)
         }
-        // kubectl takes a taint away whose name has a dash behind it, and complains where there is none.
-        let removed = change.excess(in: status).compactMap { NodeAssignments.Change.parts(of: $0) }
-            .map { "\($0.key):\($0.effect)-" }
-        try await runtime.label(
-            node.name, labels: change.labels, taints: change.taints.map(\.description) + removed, through: master)
+        return status
     }
 
     /// How far the cluster is, by the marks of its hosts.

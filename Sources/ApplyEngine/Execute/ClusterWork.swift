@@ -220,8 +220,7 @@ final class ClusterWork: StepPerformer {
         case .reconfigureControlPlane: try await reconfigureControlPlane(node, handle)
         case .reconfigureKubelet: try await reconfigureKubelet(node, handle)
         case .settle: try await marks.change(host) { $0.settle() }
-        case .label:
-            try await runtime.label(node.name, labels: node.labels, taints: node.taints, through: try await first())
+        case .label: try await label(node, host)
         default: throw Failure(.software, "step \(step.id) is not one of a host's", at: node.host)
         }
     }
@@ -325,6 +324,7 @@ final class ClusterWork: StepPerformer {
             mark.runtime = nil
             mark.runtimeFiles = [:]
             (mark.kubernetesFiles, mark.kubelet, mark.controlPlane, mark.etcd) = (nil, nil, nil, nil)
+            (mark.labels, mark.taints) = (nil, nil)
         }
     }
 

@@ -140,7 +140,10 @@ extension ClusterBlueprint {
         let labels = node.labels.filter { status.labels[$0.key] != $0.value }.map { "\($0.key)=\($0.value)" }.sorted()
         let taints = node.taints.filter { !status.taints.contains($0) }
         let lacking = labels + taints
-        return lacking.isEmpty ? nil : "it lacks \(lacking.joined(separator: ", "))"
+        let reasons =
+            (lacking.isEmpty ? [] : ["it lacks \(lacking.joined(separator: ", "))"])
+            + [node.former.present(on: status).words].compactMap { $0 }
+        return reasons.isEmpty ? nil : reasons.joined(separator: "; ")
     }
 
     private func leavingNodes(

@@ -73,6 +73,8 @@ public struct NodeBlueprint: Sendable, Hashable {
     public var labels: [String: String]
     /// Taints that it must have.
     public var taints: [String]
+    /// Labels and taints that it was given and shall not have any more.
+    public var former = FormerAssignments()
     /// Its part of the pod network, where sealer gives it.
     public var podNetwork: String?
     /// The environment of scripts on it.
@@ -246,6 +248,8 @@ struct BlueprintSource: Sendable {
             runtime: try runtimeDigest(environment), aspects: aspects,
             labels: labels(host).filter { !assigned.hasLabel($0.key) },
             taints: host.member.taints.filter { !assigned.speaks(of: $0) }.map(\.description).sorted(),
+            former: try FormerAssignments(
+                host.mark, labels: labels(host), taints: host.member.taints, assigned: assigned),
             podNetwork: parts?.part(of: name),
             environment: environment, names: names,
             aliases: aliases, places: places, servesImages: servesImages, member: host.member,

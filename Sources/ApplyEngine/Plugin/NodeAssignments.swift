@@ -112,6 +112,11 @@ struct NodeAssignments {
         }
     }
 
+    /// What kubectl is told to take taints away: it complains where there is none.
+    static func removals(of taints: [String]) -> [String] {
+        taints.compactMap(Change.parts).map { "\($0.key):\($0.effect)-" }
+    }
+
     /// Whether a label is one of a plugin's.
     func hasLabel(_ key: String) -> Bool { changes.contains { $0.labels[key] != nil } }
 
