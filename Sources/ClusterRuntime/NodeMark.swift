@@ -49,8 +49,9 @@ public struct NodeMark: Sendable, Hashable, Codable {
     /// The plugins that ran, by name and phase; nil when none did since the host became settled.
     public var plugins: [String: PluginNote]?
 
-    /// The labels and taints that the Clusterfile's hosts gave its node when sealer set some last.
+    /// The labels that the hosts' part of the Clusterfile gave its node when sealer set some last; nil when it never did.
     public var labels: [String: String]?
+    /// The taints likewise: `key=value:Effect`.
     public var taints: [String]?
 
     /// What kubeadm left of kubelet's and the control plane's configuration, by path; nil before it is a member.

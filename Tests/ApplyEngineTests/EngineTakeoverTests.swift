@@ -40,6 +40,25 @@ struct EngineTakeoverTests {
         #expect(site.world.with { state in ["10.0.1.1"].map { state.machines[$0]?.files[key] } } == [nil])
     }
 
+    @Test("that was made anew from elsewhere keeps the authorities that it has; a single one that differs is mended")
+    func madeAnew() async throws {
+        let scratch = try Scratch()
+        let site = try await SimulatedSite.make(scratch.path)
+        func spoil(_ paths: [String]) {
+            site.change { state in
+                for path in paths {
+                    state.machines["10.0.0.2"]?.files["/etc/kubernetes/pki/\(path)"]?.bytes.append(10)
+                }
+            }
+        }
+        spoil(["ca.crt"])
+        let plan = try await site.apply()
+        #expect(plan.steps.contains { $0.id == "authorities/10.0.0.2" })
+        spoil(ClusterAuthorities.paths)
+        let failure = await #expect(throws: Failure.self) { try await site.apply() }
+        #expect(failure?.kind == .conflict && failure?.what.contains("made anew from elsewhere") == true)
+    }
+
     @Test("does not get other authorities of its user's")
     func otherAuthorities() async throws {
         let scratch = try Scratch()

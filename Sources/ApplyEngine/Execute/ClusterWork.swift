@@ -24,8 +24,8 @@ final class ClusterWork: StepPerformer {
     private let patience: Duration
     let marks: MarkKeeper
     private let tickets = TicketOffice()
-    private let scene: Mutex<Scene>
-    private let keepsIdentity: Bool
+    let scene: Mutex<Scene>
+    let keepsIdentity: Bool
 
     /// What steps look things up in.
     struct Scene: Sendable {
@@ -87,19 +87,6 @@ final class ClusterWork: StepPerformer {
         }
         for host in observation.hosts { await marks.set(host.mark, of: host.host) }
         return (blueprint, observation)
-    }
-
-    /// What the folder does not know of the cluster's trust is taken over from a master; what nobody knows is new.
-    private func settleIdentity(_ hosts: [HostObservation]) async throws {
-        let cluster = source.cluster
-        var identity = source.identity
-        guard !identity.isKept else { return }
-        if let master = hosts.first(where: { $0.member.isMaster && $0.mark?.membership == .complete }) {
-            try await identity.adopt(from: try await pool.connection(master.host).host, of: cluster)
-        }
-        if keepsIdentity { try await identity.keep(cluster, in: folder) }
-        let settled = identity
-        scene.withLock { $0.source.identity = settled }
     }
 
     /// Looks by the connections of this work.
@@ -326,22 +313,6 @@ final class ClusterWork: StepPerformer {
             (mark.kubernetesFiles, mark.kubelet, mark.controlPlane, mark.etcd) = (nil, nil, nil, nil)
             (mark.labels, mark.taints) = (nil, nil)
         }
-    }
-
-    /// Fetches the administrator's kubeconfig where the folder has none, or one that leads to no master any more.
-    func refreshKubeconfig() async throws {
-        let folder = folder
-        let present = try await BlockingPool.shared.run { try folder.readSecret("kubeconfig") }
-        let text = String(decoding: present ?? Data(), as: UTF8.self)
-        let masters = try blueprint().nodes.filter(\.isMaster)
-        guard !masters.contains(where: { text.contains(Kubeadm.server(at: $0.address)) }) else { return }
-        try await keepKubeconfig(of: try await first())
-    }
-
-    private func keepKubeconfig(of master: ClusterNode) async throws {
-        let kubeconfig = try await runtime.kubeconfig(of: master)
-        let folder = folder
-        try await BlockingPool.shared.run { try folder.writeSecret(kubeconfig, "kubeconfig") }
     }
 
     private func launch(_ blueprint: ClusterBlueprint, _ handle: Step) async throws {

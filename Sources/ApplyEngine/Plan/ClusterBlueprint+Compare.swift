@@ -2,6 +2,7 @@ import ClusterRuntime
 import Clusterfile
 import OCI
 import Remote
+import Report
 import SystemPackage
 
 extension ClusterBlueprint {
@@ -14,6 +15,7 @@ extension ClusterBlueprint {
         from observation: ClusterObservation, leaving: [HostObservation] = [], leavingNames: Set<String> = []
     ) throws -> ClusterDifference {
         let kubernetes = observation.kubernetes
+        try checkAuthorities(observation.hosts)
         let first = kubernetes?.through ?? nodes.first { $0.isMaster }?.host ?? ""
         let seen = Dictionary(observation.hosts.map { ($0.host, $0) }) { first, _ in first }
         let throughAddress = nodes.first { $0.host == first }?.address ?? ""
@@ -33,6 +35,25 @@ extension ClusterBlueprint {
         )
         if let kubernetes { try addConfiguration(to: &difference, kubernetes, seen) }
         return difference
+    }
+
+    /// One file that differs was changed by somebody, and is mended. Where none is as it should be, the cluster is another one than
+    /// this machine knows, and would break with this one's.
+    private func checkAuthorities(_ hosts: [HostObservation]) throws(Failure) {
+        for node in nodes {
+            guard let seen = hosts.first(where: { $0.host == node.host }), seen.mark?.membership == .complete,
+                let files = node.aspects.first(where: { $0.name == .authorities })?.files,
+                files.allSatisfy({ file in
+                    seen.files[file.path.string].map { $0.digest != file.state?.digest } ?? false
+                })
+            else { continue }
+            throw Failure(
+                .conflict,
+                "the master has other authorities than this machine knows: the cluster was made anew from elsewhere",
+                at: node.host,
+                remedy: "to take it over as it is, move the folder away that this machine keeps of it, then apply its "
+                    + "Clusterfile: clusters/\(cluster.name) below sealer's root")
+        }
     }
 
     private func launchReason(_ record: [String: String]?) -> String? {
