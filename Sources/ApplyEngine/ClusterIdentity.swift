@@ -19,45 +19,59 @@ struct ClusterIdentity: Sendable {
     private(set) var registry: RegistryCertificates
     private var authoritiesOrigin: Origin
     private var registryOrigin: Origin
+    /// Why the authorities that the user names cannot be read; a running cluster's own need them not.
+    private var lack: Failure?
 
     /// Where a part comes from.
     fileprivate enum Origin: Sendable {
         /// The cluster's folder has it.
         case folder
-        /// Made, or given by the user, because the folder has none.
+        /// Made, or given by the user: the folder has none, or one for other names.
         case new
-        /// Made in the place of what the folder has.
-        case replacement
     }
 
     private static let authoritiesFolder = "pki/kubernetes"
 
-    /// The identity that the folder has, or the user's own authorities, or a new one. Nothing is written.
+    /// The identity that the folder has, or the user's own authorities, or a new one. Nothing is written. That the user's own are
+    /// not there is told by `check`.
     ///
     /// - Throws: `Failure` of kind `conflict` when the user's authorities are not those that the folder has.
     static func load(_ cluster: Cluster, _ folder: ClusterFolder) async throws -> ClusterIdentity {
         let years = cluster.certificates.authorityYears
         let isKept = try await BlockingPool.shared.run { try folder.readSecret("\(authoritiesFolder)/complete") != nil }
         let own = cluster.certificates.folder.map { FilePath($0) }
-        let authorities =
+        var lack: Failure?
+        func authorities() async throws -> ClusterAuthorities {
             if isKept {
-                try await ClusterAuthorities.read(
+                return try await ClusterAuthorities.read(
                     folder: folder.path.appending(FilePath(authoritiesFolder).components), years: years)
-            } else if let own {
-                try await ClusterAuthorities.read(folder: own, years: years)
-            } else {
-                try ClusterAuthorities(years: years)
             }
+            guard let own else { return try ClusterAuthorities(years: years) }
+            do {
+                return try await ClusterAuthorities.read(folder: own, years: years)
+            } catch let failure as Failure where failure.kind == .notFound {
+                lack = failure
+                return try ClusterAuthorities(years: years)
+            }
+        }
+        let found = try await authorities()
         let (registry, registryOrigin) = try await RegistryIdentity(cluster).load(folder)
         let identity = ClusterIdentity(
-            authorities: authorities, registry: registry, authoritiesOrigin: isKept ? .folder : .new,
-            registryOrigin: registryOrigin)
+            authorities: found, registry: registry, authoritiesOrigin: isKept ? .folder : .new,
+            registryOrigin: registryOrigin, lack: lack)
         if isKept { try await identity.checkAuthorities(own, of: cluster.name) }
         return identity
     }
 
     /// Whether the folder has all of it.
     var isKept: Bool { authoritiesOrigin == .folder && registryOrigin == .folder }
+
+    /// Looks whether a new cluster can be made with it.
+    ///
+    /// - Throws: `Failure` of kind `notFound` when the user names authorities that are not there.
+    func check() throws(Failure) {
+        if let lack { throw lack }
+    }
 
     /// Takes over what a running cluster has of it and this machine's folder does not.
     ///
@@ -66,9 +80,10 @@ struct ClusterIdentity: Sendable {
     mutating func adopt(from master: any Host, of cluster: Cluster) async throws {
         if authoritiesOrigin == .new {
             authorities = try await ClusterAuthorities.read(from: master)
+            lack = nil
             try await checkAuthorities(cluster.certificates.folder.map { FilePath($0) }, of: cluster.name)
         }
-        if registryOrigin == .new, let present = try await RegistryService.certificates(on: master),
+        if registryOrigin != .folder, let present = try await RegistryService.certificates(on: master),
             try present.hasNames(of: registry)
         {
             registry = present
@@ -76,7 +91,10 @@ struct ClusterIdentity: Sendable {
     }
 
     /// Writes into the folder what it has not. Without the mark that is written last, the others count for nothing.
+    ///
+    /// - Throws: what `check` throws.
     mutating func keep(_ cluster: Cluster, in folder: ClusterFolder) async throws {
+        try check()
         let (authorities, registry) = (authorities, registry)
         if authoritiesOrigin != .folder {
             try await BlockingPool.shared.run {
@@ -147,8 +165,8 @@ private struct RegistryIdentity {
             func text(_ name: String) throws -> String? {
                 try folder.readSecret(name).map { String(decoding: $0, as: UTF8.self) }
             }
-            let known = try folder.readSecret(Self.files.names)
-            if let known, try JSONDecoder().decode(Names.self, from: known) == names,
+            if let known = try folder.readSecret(Self.files.names),
+                try JSONDecoder().decode(Names.self, from: known) == names,
                 let authority = try text(Self.files.authority), let server = try text(Self.files.server),
                 let serverKey = try text(Self.files.serverKey)
             {
@@ -159,7 +177,7 @@ private struct RegistryIdentity {
                 )
             }
             let made = try RegistryCertificates(cluster: cluster, names: names.names, addresses: names.addresses)
-            return (made, known == nil ? .new : .replacement)
+            return (made, .new)
         }
     }
 

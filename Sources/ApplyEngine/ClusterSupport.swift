@@ -24,13 +24,12 @@ enum ClusterSupport {
 
     /// Looks at what is there, and cannot become what is wanted. All of it is told together.
     static func check(_ observation: ClusterObservation, of cluster: Cluster, settings: ClusterSettings) throws {
-        let statuses = Dictionary((observation.kubernetes?.nodes ?? []).map { ($0.name, $0) }) { first, _ in first }
         var problems: [String] = []
         for host in observation.hosts {
-            if host.mark?.membership == .complete, let status = statuses[host.nodeName],
-                status.isMaster != host.member.isMaster
-            {
-                let (present, wanted) = status.isMaster ? ("master", "worker") : ("worker", "master")
+            // By what kubeadm left there, not by a label that anybody may set. Where an earlier sealer noted nothing, nobody knows.
+            let isMaster = host.mark?.kubernetesFiles?.keys.contains { ClusterBlueprint.controlPlaneFiles.contains($0) }
+            if host.mark?.membership == .complete, let isMaster, isMaster != host.member.isMaster {
+                let (present, wanted) = isMaster ? ("master", "worker") : ("worker", "master")
                 problems.append("\(host.host) is a \(present) of the cluster and cannot become a \(wanted) in place")
             }
             let dataRoot = host.mark?.dataRoot ?? Cluster.defaultDataRoot
@@ -41,7 +40,9 @@ enum ClusterSupport {
         guard problems.isEmpty else {
             throw Failure(
                 .conflict, problems.joined(separator: "; "), at: cluster.name,
-                remedy: "take the host out first (sealer scale-down), then add it as it shall be")
+                remedy:
+                    "take the host out first (sealer scale-down), then add it as it shall be; a cluster that was not made yet: "
+                    + "sealer delete --name \(cluster.name)")
         }
         try check(observation.kubernetes, settings: settings)
     }

@@ -16,7 +16,7 @@ extension Engine {
     public func status(_ cluster: Cluster) async throws -> ClusterStatus {
         let session = try await store.session()
         defer { session.end() }
-        return try await withWork(cluster, keep: false, patience: .zero) { work, places in
+        return try await withWork(cluster, patience: .zero) { work, places in
             var sight = try await self.look(cluster, work, places)
             let change = try await self.change(work, places, &sight)
             let certificates = try await self.certificates(work, &sight)

@@ -77,7 +77,7 @@ public struct Engine: Sendable {
     public func plan(_ cluster: Cluster) async throws -> Plan {
         let session = try await store.session()
         defer { session.end() }
-        return try await withWork(cluster, keep: false) { work, places in
+        return try await withWork(cluster) { work, places in
             try await self.plan(cluster, work, places)
         }
     }
@@ -89,6 +89,7 @@ public struct Engine: Sendable {
         let networking = work.source.settings.podNetworking
         let reason = "\(missing.map(\.name).joined(separator: ", ")) \(missing.count == 1 ? "is" : "are") not there"
         guard missing.count < places.wanted.count else {
+            try work.source.identity.check()
             var fresh = ClusterDifference.fresh(cluster, hosts: names, podNetworking: networking, reason: reason)
             try addPlugins(to: &fresh, work, places, nil, [])
             return try Planner.plan(cluster: cluster.name, image: image, fresh)
@@ -184,7 +185,7 @@ public struct Engine: Sendable {
         let lock = try await BlockingPool.shared.run { try folder.lock(owner) }
         defer { lock.release() }
         try await checkClaim(folder, cluster, options)
-        return try await withWork(cluster, keep: true) { work, places in
+        return try await withWork(cluster) { work, places in
             let change = ClusterLock(purpose: .change, ended: lock.ended)
             let plan = try await self.plan(cluster, work, places) { interrupted in
                 try await change.holding(on: places.masters, pool: work.pool, owner: owner, progress: progress) {
@@ -201,6 +202,7 @@ public struct Engine: Sendable {
                 }
             }
             try await approve(plan)
+            try await work.keepIdentity()
             if plan.isEmpty {
                 try await claim(folder, cluster)
             } else {
@@ -213,8 +215,12 @@ public struct Engine: Sendable {
                     try await execute(plan, work, folder, options)
                 }
             }
-            try await work.refreshKubeconfig()
             try await self.settle(folder, cluster)
+            do {
+                try await work.refreshKubeconfig()
+            } catch {
+                progress.send(.warning("the kubeconfig could not be fetched: \(Failure.words(of: error))"))
+            }
             return AppliedCluster(
                 name: cluster.name, kubeconfig: folder.kubeconfig, addresses: work.addresses, plan: plan)
         }
@@ -282,7 +288,7 @@ public struct Engine: Sendable {
     ///
     /// - Parameter patience: how long the API server of a cluster that is there may take to answer.
     func withWork<Result: Sendable>(
-        _ cluster: Cluster, keep: Bool, patience: Duration = Observer.answerLimit,
+        _ cluster: Cluster, patience: Duration = Observer.answerLimit,
         _ body: (ClusterWork, Places) async throws -> Result
     ) async throws -> Result {
         let image = try await store.clusterImage(cluster.image)
@@ -303,7 +309,6 @@ public struct Engine: Sendable {
                 cluster: cluster, image: image, settings: settings, identity: identity,
                 configuration: inputs.configuration, plugins: try PluginRules(cluster.plugins),
                 registryHost: cluster.registry.onEveryMaster ? nil : wanted.first { $0.member.isMaster }?.name),
-            keepsIdentity: keep,
             infra: infra,
             pool: pool, runtime: try makeRuntime(settings),
             distribution: ImageDistribution(image, named: cluster.image, from: store), folder: folder,

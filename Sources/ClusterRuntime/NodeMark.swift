@@ -120,7 +120,9 @@ public struct NodeMark: Sendable, Hashable, Codable {
         } catch {
             throw Failure(
                 .integrity, "what sealer wrote down about the host cannot be read", at: "\(host.name):\(path)",
-                remedy: "take the host back to what it was: sealer reset \(host.name) --yes", causes: [error])
+                remedy:
+                    "if the host is of no cluster any more, delete that file there, then: sealer reset \(host.name)",
+                causes: [error])
         }
     }
 

@@ -88,7 +88,15 @@ extension Cluster {
             + " both ends"
     }
 
+    /// By these Kubernetes' own tools know masters.
+    public static let controlPlaneLabels = [
+        "node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master",
+    ]
+
     static func labelProblem(_ key: String, _ value: String) -> String? {
+        if controlPlaneLabels.contains(key) {
+            return "the label \(key) is kubeadm's own for masters: the role master was expected instead"
+        }
         if !Spelling.isKey(key) { return "the label's key \(keyProblem(key))" }
         if !Spelling.isValue(value) { return "the label's value \(valueProblem(value))" }
         return nil

@@ -75,6 +75,8 @@ extension ClusterChecker {
                 report(place, "an empty role: master, node or a name of your own was expected")
             } else if !Spelling.isName(role) {
                 report(place, "the role \(Cluster.valueProblem(role))")
+            } else if role == "control-plane" {
+                report(place, "\(role) is kubeadm's own name for masters: the role master was expected instead")
             } else if role == Plugin.firstMaster {
                 report(place, "\(role) means the first master, and is no role: another name was expected")
             } else if let first = seen.updateValue(index, forKey: role) {

@@ -54,9 +54,15 @@ struct EngineTakeoverTests {
         spoil(["ca.crt"])
         let plan = try await site.apply()
         #expect(plan.steps.contains { $0.id == "authorities/10.0.0.2" })
-        spoil(ClusterAuthorities.paths)
-        let failure = await #expect(throws: Failure.self) { try await site.apply() }
-        #expect(failure?.kind == .conflict && failure?.what.contains("made anew from elsewhere") == true)
+        // Who makes a cluster anew with the same authority of Kubernetes has others of the rest.
+        for pair in [["sa.key", "sa.pub"], ["etcd/ca.crt", "etcd/ca.key"], ClusterAuthorities.paths] {
+            let before = site.world.with { $0.machines["10.0.0.2"] }
+            spoil(pair)
+            let failure = await #expect(throws: Failure.self) { try await site.apply() }
+            #expect(failure?.kind == .conflict && failure?.what.contains("made anew from elsewhere") == true)
+            site.change { $0.machines["10.0.0.2"] = before }
+        }
+        #expect(try await site.apply().isEmpty)
     }
 
     @Test("does not get other authorities of its user's")
@@ -82,6 +88,11 @@ struct EngineTakeoverTests {
         try await site.apply(cluster)
         cluster.certificates.folder = "/nowhere"
         try await site.apply(cluster)
+        try await site.seenFromElsewhere(scratch.path.appending("three")).apply(cluster)
+        // But a new cluster is not made without them.
+        _ = try await site.engine.delete("fleet")
+        let lacking = await #expect(throws: Failure.self) { try await site.engine.plan(cluster) }
+        #expect(lacking?.kind == .notFound && lacking?.what.contains("ca.crt") == true)
     }
 
     @Test("makes no master of a worker, no worker of a master, and moves no data: all is told at once")
@@ -128,6 +139,14 @@ struct EngineTakeoverTests {
         #expect(try node().labels == ["disk": "hdd", "of": "somebody"])
         #expect(try node().taints.contains("a=x:NoSchedule") && !node().taints.contains("c:NoExecute"))
         #expect(try await site.engine.plan(wanted).isEmpty)
+        // What an admin took away, and is not named any more, is forgotten: set anew by somebody, it is theirs.
+        site.change { $0.nodes["host-10-0-1-1"]?.taints = [] }
+        let bare = try cluster("roles: [node]")
+        let note = try await site.engine.plan(bare).steps.first { $0.id == "label/10.0.1.1" }?.reason
+        #expect(note == "what it was given is noted otherwise")
+        try await site.apply(bare)
+        site.change { $0.nodes["host-10-0-1-1"]?.taints = ["a=x:NoSchedule"] }
+        #expect(try await site.engine.plan(bare).isEmpty)
     }
 
     @Test("whose first master leaves is reached through another one")
@@ -154,7 +173,9 @@ struct EngineTakeoverTests {
             }
         }
         #expect(!files().isEmpty)
+        let own = "/srv/sealer/fleet/of-the-user"
+        site.change { $0.machines["10.0.1.1"]?.files[own] = .init(bytes: Data(), permissions: 0o644) }
         _ = try await site.engine.delete("fleet")
-        #expect(files().isEmpty)
+        #expect(files() == [own])
     }
 }

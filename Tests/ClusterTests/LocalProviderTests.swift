@@ -37,7 +37,17 @@ extension ClusterTests {
             try await host.expectTraces(before) { !$0.contains(" /var/lib/sealer/c") }
 
             // Once more, and Ctrl-C in the middle: the command ends between two steps, says how to go on, and so it does.
-            let interrupted = try await host.script("timeout --preserve-status --signal=INT 8 \(run)")
+            let interrupted = try await host.script(
+                """
+                set -m
+                \(run) &
+                for attempt in {1..1200}; do
+                    ! grep --quiet '"began".*"step":"init"' /var/lib/sealer/clusters/\(name)/journal.jsonl 2>/dev/null || break
+                    sleep 0.1
+                done
+                kill -INT %1
+                wait %1
+                """)
             #expect(interrupted.status == 130, "\(interrupted.status): \(interrupted.error)")
             #expect(interrupted.error.contains("sealer apply --name \(name)"), "\(interrupted.error)")
             let history = try await host.check("/root/sealer history --name \(name)")

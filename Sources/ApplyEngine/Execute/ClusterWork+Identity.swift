@@ -8,18 +8,26 @@ import SystemPackage
 
 /// What the operator's folder keeps of a cluster, so that it can be reached and goes on to be trusted.
 extension ClusterWork {
-    /// What the folder does not know of the cluster's trust is taken over from a master; what nobody knows is new.
-    func settleIdentity(_ hosts: [HostObservation]) async throws {
-        let cluster = source.cluster
+    /// What the folder does not know of the cluster's trust is taken over from the master that the cluster is asked through; what
+    /// nobody knows is new.
+    func settleIdentity(_ kubernetes: KubernetesObservation?) async throws {
         var identity = source.identity
         guard !identity.isKept else { return }
-        if let master = hosts.first(where: { $0.member.isMaster && $0.mark?.membership == .complete }) {
-            try await identity.adopt(from: try await pool.connection(master.host).host, of: cluster)
+        if let kubernetes {
+            try await identity.adopt(from: try await pool.connection(kubernetes.through).host, of: source.cluster)
         }
-        if keepsIdentity { try await identity.keep(cluster, in: folder) }
-        let settled = identity
-        scene.withLock { $0.source.identity = settled }
+        try identity.check()
+        set(identity)
     }
+
+    /// Writes it into the folder, before a host is given any of it.
+    func keepIdentity() async throws {
+        var identity = source.identity
+        try await identity.keep(source.cluster, in: folder)
+        set(identity)
+    }
+
+    private func set(_ identity: ClusterIdentity) { scene.withLock { $0.source.identity = identity } }
 
     /// Fetches the administrator's kubeconfig where the folder has none, or one that leads to no master any more.
     func refreshKubeconfig() async throws {

@@ -50,12 +50,18 @@ extension ClusterWork {
 
     /// Sets what the hosts' part of the Clusterfile says of a node, and takes away what it said before.
     func label(_ node: NodeBlueprint, _ host: any Host) async throws {
+        // Before they are set, so that an interruption leaves none that nobody knows of.
+        let given = (labels: node.labels, taints: node.taints)
+        try await marks.change(host) { mark in
+            mark.labels = (mark.labels ?? [:]).merging(given.labels) { $1 }
+            mark.taints = Set(mark.taints ?? []).union(given.taints).sorted()
+        }
         var former = node.former
         if former != FormerAssignments() { former = former.present(on: try await status(of: node)) }
         try await runtime.label(
             node.name, labels: node.labels, taints: node.taints + NodeAssignments.removals(of: former.taints),
             withdrawn: former.labels.keys.sorted(), through: try await first())
-        try await marks.change(host) { ($0.labels, $0.taints) = (node.labels, node.taints) }
+        try await marks.change(host) { ($0.labels, $0.taints) = given }
     }
 
     /// A node as the cluster shows it now.

@@ -25,7 +25,6 @@ final class ClusterWork: StepPerformer {
     let marks: MarkKeeper
     private let tickets = TicketOffice()
     let scene: Mutex<Scene>
-    let keepsIdentity: Bool
 
     /// What steps look things up in.
     struct Scene: Sendable {
@@ -43,14 +42,12 @@ final class ClusterWork: StepPerformer {
     /// A step whose host was lost is tried again that often.
     private static let attempts = 3
 
-    /// - Parameter keepsIdentity: whether what the cluster's trust hangs on is written into the folder; a mere plan writes nothing.
     init(
-        source: BlueprintSource, keepsIdentity: Bool, infra: any InfraProvider, pool: HostPool,
+        source: BlueprintSource, infra: any InfraProvider, pool: HostPool,
         runtime: any KubernetesRuntime,
         distribution: ImageDistribution, folder: ClusterFolder, progress: any ProgressSink,
         clock: any Clock<Duration>, patience: Duration
     ) {
-        self.keepsIdentity = keepsIdentity
         self.infra = infra
         self.pool = pool
         self.runtime = runtime
@@ -71,7 +68,7 @@ final class ClusterWork: StepPerformer {
     /// Looks at hosts and cluster, checks the hosts, and keeps what was seen for the steps.
     func survey(_ places: [HostPlace]) async throws -> (ClusterBlueprint, ClusterObservation) {
         var seen = try await observer.observe(places)
-        try await settleIdentity(seen.hosts)
+        try await settleIdentity(seen.kubernetes)
         for index in seen.hosts.indices { seen.hosts[index].wantedName = try source.wantedName(of: seen.hosts[index]) }
         try HostCheck(
             image: source.image, settings: source.settings, registryHost: source.registryHost, progress: progress

@@ -32,8 +32,8 @@ struct HostReset {
 
     /// Which of the folders a host does not have that others may have brought too, the store among them when it has no image; to be
     /// asked before the first change.
-    static func absentFolders(on host: any Host, dataRoot: String) async throws -> [String] {
-        let folders = sharedFolders + [kubectlCache] + way(to: dataRoot)
+    static func absentFolders(on host: any Host, dataRoot: String, cluster: String?) async throws -> [String] {
+        let folders = sharedFolders + [kubectlCache] + way(to: dataRoot, of: cluster)
         let result = try await host.check(
             .script(
                 """
@@ -47,11 +47,12 @@ struct HostReset {
         return result.outputText.split(separator: "\n").map(String.init)
     }
 
-    /// A data root and the folders above it, none of which need be there before; empty for the usual one, which is sealer's own.
-    private static func way(to dataRoot: String) -> [String] {
-        guard dataRoot != Cluster.defaultDataRoot else { return [] }
+    /// The folder of a cluster below a data root, and those above it, none of which need be there before; empty for the usual
+    /// root, which is sealer's own. In the order in which they can be removed.
+    private static func way(to dataRoot: String, of cluster: String?) -> [String] {
+        guard dataRoot != Cluster.defaultDataRoot, let cluster else { return [] }
         var folders: [String] = []
-        var folder = FilePath(dataRoot)
+        var folder = FilePath(dataRoot).appending(cluster)
         while folder.lastComponent != nil {
             folders.append(folder.string)
             folder.removeLastComponent()
@@ -86,7 +87,7 @@ struct HostReset {
             if let mark {
                 mark.newFolders ?? [Self.store]
             } else {
-                try await Self.absentFolders(on: host, dataRoot: dataRoot)
+                try await Self.absentFolders(on: host, dataRoot: dataRoot, cluster: cluster)
             }
         for rootfs in try await rootfsFolders(on: host) {
             for script in ["clean-kube.sh", "uninstall-containerd.sh"] {
@@ -119,21 +120,26 @@ struct HostReset {
         let text = HostsFile.text(String(decoding: hosts, as: UTF8.self), with: [])
         try await FileInPlace.write(Data(text.utf8), to: "/etc/hosts", on: host)
         if let name = mark?.formerHostname { try await Self.setHostname(name, on: host) }
-        let own = cluster.map { [FilePath(dataRoot).appending($0)] } ?? []
-        for folder in Self.folders + own { try await host.delete(folder) }
+        // Beside the rootfs there may be the user's own.
+        let rootfs = cluster.map { [FilePath(dataRoot).appending($0).appending("rootfs")] } ?? []
+        for folder in Self.folders + rootfs { try await host.delete(folder) }
         for folder in [Self.store, Self.kubectlCache] where newFolders.contains(folder) {
             try await host.delete(FilePath(folder))
         }
-        let shared = newFolders.filter((Self.sharedFolders + Self.way(to: dataRoot)).contains)
-        if !shared.isEmpty {
+        let shared = newFolders.filter(Self.sharedFolders.contains)
+        let way = Self.way(to: dataRoot, of: cluster).filter(newFolders.contains)
+        if !shared.isEmpty || !way.isEmpty {
             try await host.check(
                 .script(
                     """
-                    while IFS= read -r folder; do
+                    for folder in \(shared.joined(separator: " ")); do
                         [[ ! -d $folder ]] || find "$folder" -xdev -depth -type d -empty -delete
-                    done <<<"$FOLDERS"
+                    done
+                    while IFS= read -r folder; do
+                        [[ ! -d $folder ]] || rmdir --ignore-fail-on-non-empty "$folder"
+                    done <<<"$WAY"
                     """,
-                    environment: ["FOLDERS": shared.joined(separator: "\n")]),
+                    environment: ["WAY": way.joined(separator: "\n")]),
                 purpose: "taking empty folders away", limit: .seconds(60))
         }
         let left = try await host.services(Self.units).filter { $0.value.isActive || $0.value.isEnabled }.keys.sorted()

@@ -34,7 +34,7 @@ actor MarkKeeper {
                 marks[host.name] = mark
                 return
             }
-            let newFolders = try await HostReset.absentFolders(on: host, dataRoot: dataRoot)
+            let newFolders = try await HostReset.absentFolders(on: host, dataRoot: dataRoot, cluster: cluster)
             try await HostBaseline.record(on: host)
             try await change(host) { mark in
                 if mark.newFolders == nil { mark.newFolders = newFolders }

@@ -73,7 +73,8 @@ struct Observer: Sendable {
         if let mark, mark.cluster != cluster {
             throw Failure(
                 .conflict, "the host belongs to the cluster \(mark.cluster) already", at: place.name,
-                remedy: "take another host, or take this one back to what it was: \(resetCommand(of: place))")
+                remedy: "take another host, or, if that cluster is gone, take this one back to what it was: "
+                    + resetCommand(of: place))
         }
         seen.missingRootfsBlobs = try await host.missing(distribution.rootfsBlobs).count
         if place.member.isMaster {
@@ -82,10 +83,11 @@ struct Observer: Sendable {
         return seen
     }
 
-    /// The command that takes a host back to what it was, as it can be run: it reads no Clusterfile, so it is told the way.
+    /// The command that takes a host back to what it was: it reads no Clusterfile, so it is told the way. It asks for `--yes`
+    /// itself, for the cluster may be alive.
     private func resetCommand(of place: HostPlace) -> String {
         let way = place.member.provider == .local ? ["--local"] : place.member.ssh.options
-        return (["sealer", "reset", place.name] + way + ["--yes"]).map(shellQuoted).joined(separator: " ")
+        return (["sealer", "reset", place.name] + way).map(shellQuoted).joined(separator: " ")
     }
 
     /// Does something for all places at once; all failures are told together.

@@ -37,16 +37,19 @@ extension ClusterBlueprint {
         return difference
     }
 
-    /// One file that differs was changed by somebody, and is mended. Where none is as it should be, the cluster is another one than
-    /// this machine knows, and would break with this one's.
+    /// A file that differs was changed by somebody, and is mended. Where both halves of a pair differ, the cluster is another one
+    /// than this machine knows, and would break with this one's.
     private func checkAuthorities(_ hosts: [HostObservation]) throws(Failure) {
         for node in nodes {
             guard let seen = hosts.first(where: { $0.host == node.host }), seen.mark?.membership == .complete,
-                let files = node.aspects.first(where: { $0.name == .authorities })?.files,
-                files.allSatisfy({ file in
-                    seen.files[file.path.string].map { $0.digest != file.state?.digest } ?? false
-                })
+                let files = node.aspects.first(where: { $0.name == .authorities })?.files
             else { continue }
+            let others = files.filter { file in
+                seen.files[file.path.string].map { $0.digest != file.state?.digest } ?? false
+            }
+            // `ca.crt` and `ca.key`, `sa.pub` and `sa.key`.
+            let pairs = Dictionary(grouping: others) { $0.path.removingLastComponent().appending($0.path.stem ?? "") }
+            guard pairs.values.contains(where: { $0.count > 1 }) else { continue }
             throw Failure(
                 .conflict,
                 "the master has other authorities than this machine knows: the cluster was made anew from elsewhere",
@@ -128,7 +131,7 @@ extension ClusterBlueprint {
         }
         // A node that is to be replaced goes with all that it has.
         if let status, membership == .complete {
-            difference.label = Self.labelReason(node, status)
+            difference.label = Self.labelReason(node, status, seen.mark)
             if !status.isReady { difference.unready = "it is not Ready: \(status.reason)" }
         } else if !node.labels.isEmpty || !node.taints.isEmpty {
             difference.label = "it becomes a member"
@@ -157,14 +160,17 @@ extension ClusterBlueprint {
         return changed.isEmpty ? nil : "\(changed.joined(separator: ", ")) is not as the scripts left it"
     }
 
-    private static func labelReason(_ node: NodeBlueprint, _ status: NodeStatus) -> String? {
+    private static func labelReason(_ node: NodeBlueprint, _ status: NodeStatus, _ mark: NodeMark?) -> String? {
         let labels = node.labels.filter { status.labels[$0.key] != $0.value }.map { "\($0.key)=\($0.value)" }.sorted()
         let taints = node.taints.filter { !status.taints.contains($0) }
         let lacking = labels + taints
         let reasons =
             (lacking.isEmpty ? [] : ["it lacks \(lacking.joined(separator: ", "))"])
             + [node.former.present(on: status).words].compactMap { $0 }
-        return reasons.isEmpty ? nil : reasons.joined(separator: "; ")
+        if !reasons.isEmpty { return reasons.joined(separator: "; ") }
+        // Noted otherwise after an interruption, or because somebody else took away what is not named any more.
+        let isNoted = mark?.labels == nil || (mark?.labels == node.labels && mark?.taints == node.taints)
+        return isNoted ? nil : "what it was given is noted otherwise"
     }
 
     private func leavingNodes(

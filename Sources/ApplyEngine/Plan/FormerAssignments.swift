@@ -19,7 +19,9 @@ public struct FormerAssignments: Sendable, Hashable {
     init(
         _ mark: NodeMark?, labels: [String: String], taints: [Taint], assigned: NodeAssignments
     ) throws(Failure) {
-        self.labels = (mark?.labels ?? [:]).filter { labels[$0.key] == nil && !assigned.hasLabel($0.key) }
+        self.labels = (mark?.labels ?? [:]).filter { key, _ in
+            labels[key] == nil && !assigned.hasLabel(key) && !Cluster.controlPlaneLabels.contains(key)
+        }
         for text in mark?.taints ?? [] {
             let former = try Taint(text)
             // One of the same key and effect takes its place.

@@ -34,7 +34,7 @@ struct JoinCommand: ContextCommand {
         for warning in try sshOptions.check(cluster) { context.writeError("warning: \(warning)") }
         var options = Engine.Options()
         options.command = "join"
-        options.resume = "the same command again"
+        options.resume = "sealer apply --name \(target.name)"
         try await ClusterRun(
             context: context, root: rootOptions.root, progress: progressOptions.progress, output: outputOptions.output,
             execution: execution
@@ -90,7 +90,7 @@ struct HostRemoval {
         for warning in try cluster.check() { run.context.writeError("warning: \(warning)") }
         var options = Engine.Options()
         options.command = command
-        options.resume = "the same command again"
+        options.resume = "sealer apply --name \(name) --yes"
         try await run.run(cluster, options)
     }
 }

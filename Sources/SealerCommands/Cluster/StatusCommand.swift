@@ -11,9 +11,9 @@ struct StatusCommand: ContextCommand {
             On hosts that it looks at it places its agent, which is sealer's own executable, below /var/lib/sealer/bin, and \
             changes nothing else there.
 
-            Hosts that do not answer are named with the reason, and with what Kubernetes says of them; everything else
-            is shown all the same. What would have to be done can only be told when every host and the API server
-            answer. The command fails only when no host can be reached.
+            Hosts that do not answer are named with the reason, and with what Kubernetes says of them; everything else is \
+            shown all the same. What would have to be done can only be told when every host and the API server answer. The \
+            command fails when no host can be reached, or the Clusterfile or its image cannot be read.
 
             Example:
               sealer status --name shop
