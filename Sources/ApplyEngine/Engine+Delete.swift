@@ -34,7 +34,9 @@ extension Engine {
                 try await farewell?.run(.preUninstall)
                 try await farewell?.run(.preCleanHost)
                 var removed: [String] = []
+                try await Failpoint.reach("delete hosts \(name)")
                 if let members { removed += try await reset(members, places.wanted, pool) }
+                try await Failpoint.reach("delete containers \(name)")
                 try await farewell?.runAfterReset()
                 return try await removed + removeContainers(name, members)
             }
@@ -43,6 +45,7 @@ extension Engine {
             await pool.close()
             throw error
         }
+        try await Failpoint.reach("delete folder \(name)")
         let hadFolder = try await BlockingPool.shared.run {
             let existed = folder.hasAnything
             try folder.delete()

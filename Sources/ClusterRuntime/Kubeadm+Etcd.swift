@@ -4,7 +4,7 @@ import Remote
 import Report
 import SystemPackage
 
-/// Members of etcd come and go. It is asked by its own client in a master's etcd pod.
+/// Members of etcd come and go.
 extension Kubeadm {
     /// How long a new member may take to start and to have all that the others have.
     static let learningLimit = Duration.seconds(180)
@@ -208,44 +208,6 @@ extension Kubeadm {
                         .commandFailed, "\(node) is a member of etcd still: \(removed.errorText)", at: master.host.name)
                 }
             }
-        }
-    }
-
-    func etcdMembers(through master: ClusterNode) async throws -> [EtcdMember] {
-        try EtcdMember.list(fromJSON: try await etcd(["member", "list", "--write-out=json"], master).output)
-    }
-
-    /// Whether kubectl says that it did not come to etcd: kubelet starts, has not told the API server of the pod yet, or puts
-    /// another in its place.
-    static func isBeforeEtcd(_ error: String) -> Bool {
-        [
-            "(NotFound): pods \"etcd-", "error dialing backend", "unable to upgrade connection: pod does not exist",
-            "unable to upgrade connection: container not found", "cannot exec into a container in a completed pod",
-        ].contains { error.contains($0) }
-    }
-
-    /// Runs etcd's client in the pod of a master.
-    ///
-    /// - Parameter mayFail: whether a refusal of etcd's own is an answer; that it was not reached is none.
-    func etcd(_ arguments: [String], _ master: ClusterNode, mayFail: Bool = false) async throws -> CommandResult {
-        let pki = "/etc/kubernetes/pki/etcd"
-        let client = [
-            "--namespace=kube-system", "exec", "etcd-\(master.name)", "--", "etcdctl",
-            "--cacert=\(pki)/ca.crt", "--cert=\(pki)/healthcheck-client.crt", "--key=\(pki)/healthcheck-client.key",
-        ]
-        // kubeadm lets etcd listen at the loopback address of the family of the master's own.
-        let loopback = ClusterNames.loopback(of: master.address).urlHost
-        let endpoint =
-            arguments.contains { $0.hasPrefix("--endpoints=") } ? [] : ["--endpoints=https://\(loopback):2379"]
-        return try await Self.patiently {
-            let result = try await kubectl(client + endpoint + arguments, through: master)
-            guard result.status == 0 || (mayFail && !Self.isBeforeEtcd(result.errorText)) else {
-                throw Failure(
-                    .commandFailed,
-                    "etcd does not answer to \(arguments.prefix(2).joined(separator: " ")): \(result.errorText)",
-                    at: master.host.name)
-            }
-            return result
         }
     }
 }

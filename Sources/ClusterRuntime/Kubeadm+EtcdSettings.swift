@@ -26,7 +26,6 @@ extension Kubeadm {
             if try await !comesBack(other, within: Self.startLimit) { broken.append(other) }
         }
         if !broken.isEmpty { try await bringBackFormerSettings(of: broken, step: step) }
-        try await waitUntilShown("etcd-\(through.name)", on: through)
         // One that only learns has no vote that could be missing, and may never have started.
         let members = try await etcdMembers(through: through).filter { !$0.isLearner }
         for member in members where member.name != master.name {
@@ -53,26 +52,5 @@ extension Kubeadm {
         }
         let image = try StaticPod(manifest: bytes, at: "\(master.host.name):\(file)").body.image
         return try Reference(image).tag
-    }
-
-    /// Waits until a static pod can be asked. While its etcd was down kubelet could not tell the API server of it, and it tells it
-    /// again more than a minute later, or when it starts.
-    private func waitUntilShown(_ pod: String, on master: ClusterNode) async throws {
-        func isShown() async throws -> Bool {
-            try await kubectl(["--namespace=kube-system", "get", "pod", pod, "--output=name"], through: master).status
-                == 0
-        }
-        if try await isShown() { return }
-        try await restartKubelet(on: master)
-        let limit = Duration.seconds(150)
-        let end = ContinuousClock.now + limit
-        while try await !isShown() {
-            guard ContinuousClock.now < end else {
-                throw Failure(
-                    .timeout, "the pod \(pod), by which etcd is asked, is not there after \(limit.inWords)",
-                    at: master.host.name, remedy: "see why on the host: journalctl --unit kubelet")
-            }
-            try await Task.sleep(for: .seconds(1))
-        }
     }
 }

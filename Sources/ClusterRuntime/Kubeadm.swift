@@ -261,7 +261,9 @@ public struct Kubeadm: KubernetesRuntime {
             "etcdserver: too many requests",
             "connection refused", "TLS handshake timeout", "i/o timeout", "unexpected EOF", "(ServiceUnavailable)",
             "Timeout: request did not complete", "context deadline exceeded", "Client.Timeout exceeded",
-        ].contains { error.contains($0) } || isBeforeEtcd(error)
+            // containerd's own client: etcd starts, or containerd does.
+            ": ctr: ",
+        ].contains { error.contains($0) }
     }
 
     /// The URL of the API server at an address or a name.

@@ -107,7 +107,9 @@ struct EtcdEntryTests {
         first: ClusterNode, newcomer: ClusterNode, told: @Sendable () -> [String]
     ) {
         let told = Mutex<[String]>([])
-        let first = ScriptedNode("m1", files: [:]) { command, _ in etcd.answer(command.arguments) }
+        let first = ScriptedNode("m1", files: ["/etc/sealerio/cri/socket-path": "/run/c.sock"]) { command, _ in
+            etcd.answer(command.arguments)
+        }
         let newcomer = ScriptedNode("m9", files: ["/etc/sealerio/cri/socket-path": "/run/c.sock"]) { command, files in
             guard command.arguments.first == "kubeadm" else { return .succeeded() }
             let text = String(decoding: files[Kubeadm.configurationFile.string] ?? Data(), as: UTF8.self)

@@ -232,7 +232,9 @@ struct EtcdEndpointTests {
         "is asked at the loopback address that kubeadm lets it listen at",
         arguments: [("10.0.0.2", "--endpoints=https://127.0.0.1:2379"), ("fd00::2", "--endpoints=https://[::1]:2379")])
     func loopback(address: String, option: String) async throws {
-        let host = ScriptedNode("m", files: [:]) { _, _ in .succeeded("{}") }
+        let host = ScriptedNode("m", files: ["/etc/sealerio/cri/socket-path": "/run/c.sock"]) { _, _ in
+            .succeeded("{}")
+        }
         let runtime = try Kubeadm(.demo())
         let master = ClusterNode(
             host: host, facts: try ScriptedNode.facts("m"), role: .master, address: address)

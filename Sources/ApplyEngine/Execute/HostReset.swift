@@ -98,6 +98,7 @@ struct HostReset {
                     purpose: "scripts/\(script) of the image", limit: .seconds(300), output: { step.note($0.text) })
             }
         }
+        try await Failpoint.reach("reset scripts \(host.name)")
         try await host.check(
             .script(
                 """
@@ -116,6 +117,7 @@ struct HostReset {
                 done
                 """),
             purpose: "taking sealer's services away", limit: .seconds(120))
+        try await Failpoint.reach("reset services \(host.name)")
         let hosts = try await host.readFile("/etc/hosts", limit: 1 << 20) ?? Data()
         let text = HostsFile.text(String(decoding: hosts, as: UTF8.self), with: [])
         try await FileInPlace.write(Data(text.utf8), to: "/etc/hosts", on: host)
@@ -142,6 +144,7 @@ struct HostReset {
                     environment: ["WAY": way.joined(separator: "\n")]),
                 purpose: "taking empty folders away", limit: .seconds(60))
         }
+        try await Failpoint.reach("reset folders \(host.name)")
         let left = try await host.services(Self.units).filter { $0.value.isActive || $0.value.isEnabled }.keys.sorted()
         guard left.isEmpty else {
             throw Failure(.system, "still there: \(left.joined(separator: ", "))", at: host.name)
@@ -150,6 +153,7 @@ struct HostReset {
         try await HostBaseline.delete(on: host)
         // The mark goes last: as long as it is there, the host counts as the cluster's.
         try await host.delete(NodeMark.path)
+        try await Failpoint.reach("reset mark \(host.name)")
         // Not by its path: whoever holds it may be renewing it just now.
         try await host.returnLease(nil)
         try await Self.deleteAgent(on: host)
