@@ -164,7 +164,7 @@ extension Kubeadm {
 
     /// How long kubelet may take to tell an API server that answers of what it has started. What it could not tell while the API
     /// server was down it tells again more than a minute later, or when it starts.
-    private static let reportPatience = Duration.seconds(12)
+    private static let reportPatience = Duration.seconds(20)
 
     private func waitForStaticPods(
         _ components: [String], on master: ClusterNode, former: FormerFiles, hashesBefore: [String: String?], step: Step
@@ -184,7 +184,7 @@ extension Kubeadm {
         let end = ContinuousClock.now + limit
         var looks = 0
         var answersSince: ContinuousClock.Instant?
-        var isStartedAnew = false
+        var starts = 0
         while true {
             var reasons: [String] = []
             if let pods = try await mirrors(on: master) {
@@ -212,9 +212,11 @@ extension Kubeadm {
                     if let refused = try await refusedArgument(of: component, item.pod, on: master) { throw refused }
                 }
             }
-            if let answersSince, !isStartedAnew, ContinuousClock.now - answersSince > Self.reportPatience {
-                isStartedAnew = true
+            if let since = answersSince, starts < 3, ContinuousClock.now - since > Self.reportPatience {
                 try await restartKubelet(on: master)
+                // An API server that has just started may refuse it, as it does not know the node yet.
+                starts += 1
+                answersSince = .now
             }
             guard ContinuousClock.now < end else {
                 throw Failure(
