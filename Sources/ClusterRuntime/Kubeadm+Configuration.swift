@@ -162,10 +162,6 @@ extension Kubeadm {
         return result.status == 0 ? try StaticPod.mirrors(fromJSON: result.output) : nil
     }
 
-    /// How long kubelet may take to tell an API server that answers of what it has started. What it could not tell while the API
-    /// server was down it tells again more than a minute later, or when it starts.
-    private static let reportPatience = Duration.seconds(20)
-
     private func waitForStaticPods(
         _ components: [String], on master: ClusterNode, former: FormerFiles, hashesBefore: [String: String?], step: Step
     ) async throws {
@@ -183,12 +179,9 @@ extension Kubeadm {
         let limit = Duration.seconds(240)
         let end = ContinuousClock.now + limit
         var looks = 0
-        var answersSince: ContinuousClock.Instant?
-        var starts = 0
         while true {
             var reasons: [String] = []
             if let pods = try await mirrors(on: master) {
-                answersSince = answersSince ?? .now
                 reasons = wanted.compactMap { item in
                     guard let pod = pods[item.name] else { return "\(item.name) is not there" }
                     guard pod.body == item.pod.body else { return "\(item.name) is not the one of its manifest yet" }
@@ -202,7 +195,6 @@ extension Kubeadm {
                 }
             } else {
                 reasons = ["the API server does not answer"]
-                answersSince = nil
             }
             step.advance(Int64(max(wanted.count - reasons.count, 0)), of: Int64(wanted.count), unit: .items)
             if reasons.isEmpty { return }
@@ -211,12 +203,6 @@ extension Kubeadm {
                 for (component, item) in zip(components, wanted) {
                     if let refused = try await refusedArgument(of: component, item.pod, on: master) { throw refused }
                 }
-            }
-            if let since = answersSince, starts < 3, ContinuousClock.now - since > Self.reportPatience {
-                try await restartKubelet(on: master)
-                // An API server that has just started may refuse it, as it does not know the node yet.
-                starts += 1
-                answersSince = .now
             }
             guard ContinuousClock.now < end else {
                 throw Failure(

@@ -15,7 +15,7 @@ struct EtcdSettingsTests {
 
     /// The first of two masters. kubeadm writes a manifest with the flag; etcd does not run with one that has the flag `bad`.
     private func master(
-        _ old: String, _ new: String, log: String = "", isOtherSilent: Bool = false, isLate: Bool = false,
+        _ old: String, _ new: String, log: String = "", isOtherSilent: Bool = false,
         files more: [String: String] = [:],
         refusal: @escaping @Sendable (_ words: String) -> String? = { _ in nil },
         told: @escaping @Sendable (String) -> Void = { _ in },
@@ -32,12 +32,10 @@ struct EtcdSettingsTests {
             let present = String(decoding: files[Self.manifest] ?? Data(), as: UTF8.self)
             if words.contains("/readyz") { return isWell(present) ? .succeeded("ok") : .failed("refused") }
             if words.contains("systemctl start kubelet") {
-                files["/started"] = Data()
                 told("restart")
             }
             if words.contains("get pods") {
-                // kubelet tells of what it has started when it starts itself.
-                let flag = present.contains(new) && (!isLate || files["/started"] != nil) ? new : old
+                let flag = present.contains(new) ? new : old
                 return .succeeded("{\"items\":[\(StaticPodTests.mirror(flag, hash: flag, component: "etcd"))]}")
             }
             if words.contains("etcdctl"), let error = refusal(words) { return .failed(error) }
@@ -83,14 +81,6 @@ struct EtcdSettingsTests {
         #expect(text.contains("initial-cluster-state: existing"), "\(text)")
         // A learner is none of them, and etcd's version stays.
         #expect(!text.contains("10.0.0.4") && text.contains("imageTag: v1.20.2"), "\(text)")
-    }
-
-    @Test("also where kubelet has told the API server nothing of it: it is started anew, and tells it")
-    func late() async throws {
-        let host = master("v=1", "v=2", isLate: true)
-        try await reconfigure(host)
-        #expect(host.files[Self.manifest] == StaticPodTests.manifest("v=2"))
-        #expect(host.files["/started"] != nil && host.files[Self.kept] == nil)
     }
 
     @Test("also where its container starts just now: etcd is asked again")
