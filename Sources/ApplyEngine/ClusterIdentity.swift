@@ -17,18 +17,12 @@ struct ClusterIdentity: Sendable {
     private(set) var authorities: ClusterAuthorities
     /// The registry's certificates.
     private(set) var registry: RegistryCertificates
-    private var authoritiesOrigin: Origin
-    private var registryOrigin: Origin
+    /// Whether the folder has the authorities; else they were made just now, or are the user's or a master's.
+    private var hasAuthorities: Bool
+    /// Whether the folder has the registry's certificates for these names.
+    private var hasRegistry: Bool
     /// Why the authorities that the user names cannot be read; a running cluster's own need them not.
     private var lack: Failure?
-
-    /// Where a part comes from.
-    fileprivate enum Origin: Sendable {
-        /// The cluster's folder has it.
-        case folder
-        /// Made, or given by the user: the folder has none, or one for other names.
-        case new
-    }
 
     private static let authoritiesFolder = "pki/kubernetes"
 
@@ -55,16 +49,15 @@ struct ClusterIdentity: Sendable {
             }
         }
         let found = try await authorities()
-        let (registry, registryOrigin) = try await RegistryIdentity(cluster).load(folder)
+        let (registry, hasRegistry) = try await RegistryIdentity(cluster).load(folder)
         let identity = ClusterIdentity(
-            authorities: found, registry: registry, authoritiesOrigin: isKept ? .folder : .new,
-            registryOrigin: registryOrigin, lack: lack)
+            authorities: found, registry: registry, hasAuthorities: isKept, hasRegistry: hasRegistry, lack: lack)
         if isKept { try await identity.checkAuthorities(own, of: cluster.name) }
         return identity
     }
 
     /// Whether the folder has all of it.
-    var isKept: Bool { authoritiesOrigin == .folder && registryOrigin == .folder }
+    var isKept: Bool { hasAuthorities && hasRegistry }
 
     /// Looks whether a new cluster can be made with it.
     ///
@@ -78,12 +71,12 @@ struct ClusterIdentity: Sendable {
     /// - Parameter master: a member.
     /// - Throws: `Failure` when its authorities cannot be read, or are not those that the user brings.
     mutating func adopt(from master: any Host, of cluster: Cluster) async throws {
-        if authoritiesOrigin == .new {
+        if !hasAuthorities {
             authorities = try await ClusterAuthorities.read(from: master)
             lack = nil
             try await checkAuthorities(cluster.certificates.folder.map { FilePath($0) }, of: cluster.name)
         }
-        if registryOrigin != .folder, let present = try await RegistryService.certificates(on: master),
+        if !hasRegistry, let present = try await RegistryService.certificates(on: master),
             try present.hasNames(of: registry)
         {
             registry = present
@@ -96,18 +89,18 @@ struct ClusterIdentity: Sendable {
     mutating func keep(_ cluster: Cluster, in folder: ClusterFolder) async throws {
         try check()
         let (authorities, registry) = (authorities, registry)
-        if authoritiesOrigin != .folder {
+        if !hasAuthorities {
             try await BlockingPool.shared.run {
                 for file in authorities.files {
                     try folder.writeSecret(file.bytes, "\(Self.authoritiesFolder)/\(file.path)")
                 }
                 try folder.writeSecret(Data(), "\(Self.authoritiesFolder)/complete")
             }
-            authoritiesOrigin = .folder
+            hasAuthorities = true
         }
-        if registryOrigin != .folder {
+        if !hasRegistry {
             try await RegistryIdentity(cluster).keep(registry, in: folder)
-            registryOrigin = .folder
+            hasRegistry = true
         }
     }
 
@@ -159,8 +152,8 @@ private struct RegistryIdentity {
         self.names = names
     }
 
-    /// The certificates that the folder has for these names, or new ones.
-    func load(_ folder: ClusterFolder) async throws -> (RegistryCertificates, ClusterIdentity.Origin) {
+    /// The certificates that the folder has for these names, or new ones; and whether it has them.
+    func load(_ folder: ClusterFolder) async throws -> (RegistryCertificates, isKept: Bool) {
         try await BlockingPool.shared.run {
             func text(_ name: String) throws -> String? {
                 try folder.readSecret(name).map { String(decoding: $0, as: UTF8.self) }
@@ -173,11 +166,11 @@ private struct RegistryIdentity {
                 return (
                     RegistryCertificates(
                         authority: authority, authorityKey: try text(Self.files.authorityKey), server: server,
-                        serverKey: serverKey), .folder
+                        serverKey: serverKey), true
                 )
             }
             let made = try RegistryCertificates(cluster: cluster, names: names.names, addresses: names.addresses)
-            return (made, .new)
+            return (made, false)
         }
     }
 

@@ -108,7 +108,8 @@ public struct RemoteCommand: Sendable, Codable, Hashable {
     }
 
     /// A script for `/bin/bash`, handed over by standard input so that it shows in no argument list. It is read to its end before
-    /// it begins: half a script, from somebody who died meanwhile, does nothing.
+    /// it begins: half a script, from somebody who died meanwhile, does nothing. So it must not end in a backslash, nor set by
+    /// `shopt` how bash reads the rest of it.
     public static func script(
         _ text: String,
         environment: [String: String] = [:],
