@@ -13,9 +13,9 @@ enum ClusterSupport {
             problems.append("the container runtime \(runtime) is not installed yet, containerd was expected")
         }
         let known = Set(image.sealer.apps.map(\.name))
-        for name in cluster.applications ?? [] where !known.contains(name) {
+        for (index, name) in (cluster.applications ?? []).enumerated() where !known.contains(name) {
             let there = known.isEmpty ? "it has none" : "it has \(known.sorted().joined(separator: ", "))"
-            problems.append("the image has no application \(name): \(there)")
+            problems.append("spec.appNames[\(index)]: the image has no application \(name): \(there)")
         }
         guard problems.isEmpty else {
             throw Failure(.invalidInput, problems.joined(separator: "; "), at: cluster.name)

@@ -241,11 +241,11 @@ private final class ByteCounter: Sendable {
     }
 
     func add(_ bytes: Int64) {
-        let now = done.withLock { done in
+        // Told under the lock: the last that is told is the last that was counted.
+        done.withLock { done in
             done += bytes
-            return done
+            step.advance(done, of: total)
         }
-        step.advance(now, of: total)
     }
 }
 

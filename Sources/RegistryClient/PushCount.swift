@@ -26,11 +26,11 @@ final class PushCount: Sendable {
     }
 
     private func change(_ change: (inout Sums) -> Void) {
-        let done = sums.withLock { sums in
+        // Told under the lock: the last that is told is the last that was counted.
+        sums.withLock { sums in
             change(&sums)
-            return sums.done
+            step.advance(sums.done, of: total)
         }
-        step.advance(done, of: total)
     }
 
     /// Bytes are there already.

@@ -11,6 +11,8 @@ final class Upload: Sendable {
         var hasBegun = false
         var isChunked = false
         var isTakenUp = false
+        /// The number of the body whose bytes count. That of an attempt that has ended may go on for a moment beside the next one.
+        var body = 0
     }
 
     let reader: BlobReader
@@ -61,10 +63,17 @@ final class Upload: Sendable {
 
     /// A part as a body; what the network takes of it is shown.
     func slice(from offset: Int64, count: Int64) -> FileSlice {
-        state.withLock { $0.isChunked = count < reader.blob.size }
+        let body = state.withLock { state in
+            state.isChunked = count < reader.blob.size
+            state.body += 1
+            return state.body
+        }
         let meter = UploadMeter { [self] count in
-            state.withLock { $0.shown += count }
-            progress(count)
+            state.withLock { state in
+                guard state.body == body else { return }
+                state.shown += count
+                progress(count)
+            }
         }
         return FileSlice(reader: reader, offset: offset, length: count, meter: meter)
     }
@@ -72,13 +81,15 @@ final class Upload: Sendable {
     /// Whether the last request was a chunk, and none was taken before.
     var isFirstChunk: Bool { state.withLock { $0.isChunked && $0.highest == 0 } }
 
-    /// Shows that the registry has so many bytes.
+    /// Shows that the registry has so many bytes, whatever the network still takes of the last body.
     func show(_ count: Int64) {
-        let difference = state.withLock { state in
-            defer { state.shown = count }
-            return count - state.shown
+        state.withLock { state in
+            let difference = count - state.shown
+            state.shown = count
+            state.body += 1
+            // Under the lock: who adds up what is told would pass the total for a moment when it came in another order.
+            if difference != 0 { progress(difference) }
         }
-        if difference != 0 { progress(difference) }
     }
 
     /// Notes that the registry has taken so many bytes for good.

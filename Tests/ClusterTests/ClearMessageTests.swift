@@ -199,7 +199,7 @@ extension ClusterTests {
             ["apply", "--accept-new-host-keys"], name: other, failpoints: "end registry-access/\(address)=kill")
         #expect(killed.status == 137, "\(killed.error)")
         try await expectRefusal(
-            73, ["belongs to the cluster \(other) already", "take another host", "sealer reset \(address)", "--yes"])
+            73, ["belongs to the cluster \(other) already", "take another host", "sealer reset \(address) --user ops"])
         try await scene.cluster.check(["delete", "--name", other])
         try await expectAllToDo()
     }

@@ -39,9 +39,7 @@ extension ClusterTests {
                 try await cluster.sealer(["plan", "--name", name, "--detailed-exitcode"]).status == 0
             }
             for node in nodes[3...] { #expect(try await cluster.reachesAPIServer(from: node)) }
-            let before = try await cluster.listing(of: nodes)
-            try await cluster.check(["apply", "--name", name])
-            #expect(try await cluster.listing(of: nodes) == before, "an apply with nothing to do wrote something")
+            try await cluster.expectNoWrite(on: nodes)
             try await expectNoKeys(cluster, workers: Array(nodes[3...]))
             try await expectOneRegistry(cluster, nodes: nodes)
             try await expectEtcdSettings(cluster, masters: Array(nodes.prefix(3)))

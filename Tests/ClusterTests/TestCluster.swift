@@ -148,23 +148,40 @@ struct TestCluster: Sendable {
         return try await machine.check(arguments).split(separator: "\n")
     }
 
-    /// All that a plan's steps leave on the nodes' file systems, in their services and in their kernels, but for what changes by itself.
-    func listing(of nodes: [String]) async throws -> String {
-        var text = ""
+    /// Applies once more what is there already, and expects that nothing is written on any node.
+    func expectNoWrite(on nodes: [String], sourceLocation: SourceLocation = #_sourceLocation) async throws {
+        let before = try await listing(of: nodes)
+        try await check(["apply", "--name", name])
+        let written = try await listing(of: nodes).difference(from: before).map { change in
+            switch change {
+            case .insert(_, let line, _): "+ \(line)"
+            case .remove(_, let line, _): "- \(line)"
+            }
+        }
+        let lines = written.joined(separator: "\n")
+        #expect(
+            written.isEmpty, "an apply with nothing to do wrote something:\n\(lines)", sourceLocation: sourceLocation)
+    }
+
+    /// All that a plan's steps leave on the nodes' file systems, in their services and in their kernels, a line each; without
+    /// what Kubernetes changes by itself at any time: its pods' mounts and links, kube-proxy's rules.
+    private func listing(of nodes: [String]) async throws -> [String] {
+        var lines: [String] = []
         for node in nodes {
-            text += try await on(
+            lines += try await on(
                 node,
                 """
                 find /etc /usr/local/bin /usr/bin /opt/cni /var/lib/sealer /var/lib/kubelet/config.yaml \
                     /var/lib/kubelet/kubeadm-flags.env /root -xdev -type f -printf '%p %s %m %T@ %C@\\n' 2>/dev/null | sort
                 systemctl list-units --no-legend --plain --state=active 'sealer*' 'containerd*' 'kubelet*' | awk '{ print $1, $3 }'
                 systemctl show --property=ExecMainStartTimestamp sealer-registry sealer-balancer containerd kubelet
-                awk '{ print "mount", $2 }' /proc/self/mounts | sort
-                ip -o link show | awk -F': ' '{ print "link", $2 }'
-                iptables-save | grep '^-A' | sort
-                """)
+                awk '$2 !~ "^(/var/lib/kubelet/pods|/run/containerd|/run/netns)/" { print "mount", $2 }' /proc/self/mounts | sort
+                ip -o link show | awk -F': ' '$2 !~ "^(veth|cali)" { print "link", $2 }'
+                iptables-save | grep '^-A' | grep -Ev 'KUBE-|CNI-|cali-|FLANNEL' | sort
+                """
+            ).split(separator: "\n").map { "\(node): \($0)" }
         }
-        return text
+        return lines
     }
 
     /// Asks the API server from a worker, as kubelet does: by its name, through the worker's own balancer.

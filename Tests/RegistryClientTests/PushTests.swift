@@ -103,6 +103,27 @@ import Testing
         try await registry.stop()
     }
 
+    /// The body of an attempt that has ended is read on for a moment: what it reads counts for nothing.
+    @Test func aBodyThatIsNotTheLastOneDoesNotCount() async throws {
+        let scratch = try Scratch()
+        let store = try await ImageStore.open(scratch.path)
+        let blob = try await store.put(randomBytes(2 << 20, seed: 1), mediaType: MediaType.layer)
+        let shown = Mutex<Int64>(0)
+        let upload = Upload(try await BlobReader(blob, in: store)) { count in shown.withLock { $0 += count } }
+        var cut = upload.slice(from: 0, count: blob.size).makeAsyncIterator()
+        _ = try await cut.next()
+        _ = try await cut.next()
+        #expect(shown.withLock { $0 } == 512 << 10)
+        // The connection broke; the registry has less than was sent.
+        upload.show(1000)
+        _ = try await cut.next()
+        #expect(shown.withLock { $0 } == 1000)
+        var rest = upload.slice(from: 1000, count: blob.size - 1000).makeAsyncIterator()
+        while try await rest.next() != nil {}
+        _ = try await cut.next()
+        #expect(shown.withLock { $0 } == blob.size)
+    }
+
     private final class Steps: ProgressSink {
         private let seen = Mutex<[(completed: Int64, total: Int64?)]>([])
         var advances: [(completed: Int64, total: Int64?)] { seen.withLock { $0 } }
