@@ -68,18 +68,20 @@ struct ClusterIdentity: Sendable {
 
     /// Takes over what a running cluster has of it and this machine's folder does not.
     ///
-    /// - Parameter master: a member.
-    /// - Throws: `Failure` when its authorities cannot be read, or are not those that the user brings.
-    mutating func adopt(from master: any Host, of cluster: Cluster) async throws {
-        if !hasAuthorities {
+    /// - Parameter masters: members. All have the authorities; the registry's certificates may be on one of them alone.
+    /// - Throws: `Failure` when the first one's authorities cannot be read, or are not those that the user brings.
+    mutating func adopt(from masters: [any Host], of cluster: Cluster) async throws {
+        if !hasAuthorities, let master = masters.first {
             authorities = try await ClusterAuthorities.read(from: master)
             lack = nil
             try await checkAuthorities(cluster.certificates.folder.map { FilePath($0) }, of: cluster.name)
         }
-        if !hasRegistry, let present = try await RegistryService.certificates(on: master),
-            try present.hasNames(of: registry)
-        {
+        guard !hasRegistry else { return }
+        for master in masters {
+            guard let present = try await RegistryService.certificates(on: master), try present.hasNames(of: registry)
+            else { continue }
             registry = present
+            return
         }
     }
 

@@ -26,9 +26,9 @@ enum ClusterSupport {
     static func check(_ observation: ClusterObservation, of cluster: Cluster, settings: ClusterSettings) throws {
         var problems: [String] = []
         for host in observation.hosts {
-            // By what kubeadm left there, not by a label that anybody may set. Where an earlier sealer noted nothing, nobody knows.
-            let isMaster = host.mark?.kubernetesFiles?.keys.contains { ClusterBlueprint.controlPlaneFiles.contains($0) }
-            if host.mark?.membership == .complete, let isMaster, isMaster != host.member.isMaster {
+            if host.mark?.membership == .complete, let isMaster = isMaster(host, observation.kubernetes),
+                isMaster != host.member.isMaster
+            {
                 let (present, wanted) = isMaster ? ("master", "worker") : ("worker", "master")
                 problems.append("\(host.host) is a \(present) of the cluster and cannot become a \(wanted) in place")
             }
@@ -45,6 +45,15 @@ enum ClusterSupport {
                     + "sealer delete --name \(cluster.name)")
         }
         try check(observation.kubernetes, settings: settings)
+    }
+
+    /// Whether a member is a master: by what kubeadm left there, not by a label that anybody may set. Where an earlier sealer noted
+    /// nothing of that, Kubernetes is asked; nil when it does not say either.
+    private static func isMaster(_ host: HostObservation, _ kubernetes: KubernetesObservation?) -> Bool? {
+        guard let files = host.mark?.kubernetesFiles else {
+            return kubernetes?.nodes.first { $0.name == host.nodeName }?.isMaster
+        }
+        return files.keys.contains { ClusterBlueprint.controlPlaneFiles.contains($0) }
     }
 
     /// Looks at the versions that are there: kubelets of another version would be replaced under running pods, one minor version after the

@@ -202,8 +202,8 @@ public struct Engine: Sendable {
                 }
             }
             try await approve(plan)
-            try await work.keepIdentity()
             if plan.isEmpty {
+                try await work.keepIdentity()
                 try await claim(folder, cluster)
             } else {
                 try await change.holding(
@@ -211,6 +211,8 @@ public struct Engine: Sendable {
                 ) {
                     try await work.marks.checkUnchanged(
                         (work.observation?.hosts ?? []).map(\.host), of: cluster.name, pool: work.pool)
+                    // Not before nobody else makes the cluster: its authorities would be others.
+                    try await work.keepIdentity()
                     try await claim(folder, cluster)
                     try await execute(plan, work, folder, options)
                 }

@@ -18,9 +18,26 @@ extension Kubeadm {
         if !words.isEmpty {
             try await must(["label", "node", node, "--overwrite"] + words, "label the node \(node)", through: master)
         }
-        if !taints.isEmpty {
-            try await must(["taint", "node", node, "--overwrite"] + taints, "taint the node \(node)", through: master)
+        let given = taints.filter { !$0.hasSuffix("-") }
+        if !given.isEmpty {
+            try await must(["taint", "node", node, "--overwrite"] + given, "taint the node \(node)", through: master)
         }
+        for taint in taints where taint.hasSuffix("-") {
+            try await Self.patiently {
+                let result = try await kubectl(["taint", "node", node, taint], through: master)
+                // An attempt that got no answer may have done it.
+                guard result.status != 0, !Self.saysThatTaintIsGone(result.errorText) else { return }
+                throw Failure(
+                    .commandFailed,
+                    "cannot take the taint \(taint.dropLast()) from the node \(node): \(result.errorText)",
+                    at: master.host.name)
+            }
+        }
+    }
+
+    /// Whether kubectl says that a taint that it was to take away is not there; not that the node is not.
+    static func saysThatTaintIsGone(_ error: String) -> Bool {
+        error.split(separator: "\n").contains { $0.hasPrefix("error: taint \"") && $0.hasSuffix("\" not found") }
     }
 
     /// Polls the nodes' conditions until all are `Ready`.

@@ -105,8 +105,10 @@ public struct NodeMark: Sendable, Hashable, Codable {
     }
 
     /// Notes that the rootfs was unpacked, with the image's own files.
-    public mutating func note(unpacked rootfs: OCI.Digest) {
+    public mutating func note(unpacked rootfs: OCI.Digest, below dataRoot: String) {
         self.rootfs = rootfs
+        // It may be another one than was wanted when the host was claimed.
+        self.dataRoot = dataRoot
         overlaid = nil
     }
 

@@ -90,5 +90,6 @@ public struct TreeUnpacker: Sendable {
         }
     }
 
-    private static func prefix(_ name: String) -> String { ".\(name).unpacking-" }
+    /// What the names of the folders begin with that are unpacked into, beside a folder of that name; an interruption may leave one.
+    public static func prefix(_ name: String) -> String { ".\(name).unpacking-" }
 }

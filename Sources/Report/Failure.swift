@@ -21,7 +21,7 @@ public struct Failure: Error, Sendable {
         case software
         /// The operating system refused: permissions aside, this is mostly a full disk or a missing feature.
         case system
-        /// Something of that name is there already, or in use.
+        /// What is there does not allow it: a name that exists or is in use, somebody else's work, a change that cannot be made.
         case conflict
         /// A wait ended at its limit.
         case timeout

@@ -20,7 +20,7 @@ public struct SealerCommand: AsyncParsableCommand {
 
             Exit codes: 0 done; 1 a command on a host failed, or any error of 'plan --detailed-exitcode'; 2 the same found \
             something to do; 64 wrong usage; 65 wrong input (Kubefile, Clusterfile, manifest); 66 not found; 68 unreachable; \
-            69 a tool or service is missing; 70 a fault of sealer; 71 the system refused; 73 exists or is in use; 75 timed \
+            69 a tool or service is missing; 70 a fault of sealer; 71 the system refused; 73 what is there does not allow it; 75 timed \
             out; 76 wrong bytes or protocol; 77 permission denied; 130 interrupted.
             """,
         version: version,

@@ -1,5 +1,6 @@
 import Clusterfile
 import FoundationEssentials
+import Remote
 import Report
 import SystemPackage
 import TestSupport
@@ -38,6 +39,61 @@ struct EngineTakeoverTests {
         let keys = site.world.with { state in ["10.0.0.2", "10.0.0.5"].map { state.machines[$0]?.files[key]?.bytes } }
         #expect(keys[0] != nil && keys[0] == keys[1])
         #expect(site.world.with { state in ["10.0.1.1"].map { state.machines[$0]?.files[key] } } == [nil])
+    }
+
+    @Test("that somebody else is making leaves no authorities of its own here, which would not be the cluster's")
+    func madeByOthers() async throws {
+        let scratch = try Scratch()
+        let site = try await SimulatedSite.make(scratch.path.appending("one"))
+        _ = try await site.engine.delete("fleet")
+        site.change { $0.holder = .init(owner: nil, age: 3, silent: 1) }
+        let other = site.seenFromElsewhere(scratch.path.appending("two"))
+        let failure = await #expect(throws: Failure.self) { try await other.apply() }
+        #expect(failure?.kind == .conflict, "\(String(describing: failure))")
+        #expect(!other.folder.hasAnything)
+        // They are done, and it goes on with what they made.
+        site.change { $0.holder = nil }
+        try await site.apply()
+        #expect(try await other.apply().isEmpty)
+    }
+
+    @Test("whose registry is on one master is taken over from that one, whichever is asked")
+    func registryElsewhere() async throws {
+        let scratch = try Scratch()
+        var site = try await SimulatedSite.make(
+            scratch.path.appending("one"), masters: ["10.0.0.2", "10.0.0.3", "10.0.0.4"])
+        site.draft.ha = false
+        try await site.apply()
+        var other = site.seenFromElsewhere(scratch.path.appending("two"))
+        other.draft.masters = ["10.0.0.3", "10.0.0.2", "10.0.0.4"]
+        try await other.apply()
+        for path in ["pki/registry-ca.crt", "pki/registry.key"] {
+            #expect(try other.folder.readSecret(path) == site.folder.readSecret(path), "\(path)")
+        }
+    }
+
+    @Test("knows its masters also where an earlier sealer noted less")
+    func lessNoted() async throws {
+        let scratch = try Scratch()
+        var site = try await SimulatedSite.make(scratch.path)
+        let place = NodeMark.path.string
+        for address in ["10.0.0.2", "10.0.1.1", "10.0.1.2"] {
+            var mark = try JSONDecoder().decode(
+                NodeMark.self, from: try #require(site.world.with { $0.machines[address]?.files[place]?.bytes }))
+            mark.kubernetesFiles = nil
+            let bytes = try JSONEncoder().encode(mark)
+            site.change { $0.machines[address]?.files[place]?.bytes = bytes }
+        }
+        let before = site.draft
+        (site.draft.masters, site.draft.workers) = (["10.0.0.2", "10.0.1.1"], ["10.0.1.2"])
+        let failure = await #expect(throws: Failure.self) { try await site.engine.plan(try site.draft.cluster()) }
+        #expect(failure?.what == "10.0.1.1 is a worker of the cluster and cannot become a master in place")
+        // What kubelet is told is noted, and the rest with it.
+        site.draft = before
+        site.draft.maxPods = 77
+        let plan = try await site.apply()
+        #expect(plan.steps.contains { $0.id == "kubelet-configuration/10.0.0.2" })
+        #expect(try await site.apply().isEmpty)
     }
 
     @Test("that was made anew from elsewhere keeps the authorities that it has; a single one that differs is mended")
@@ -146,6 +202,14 @@ struct EngineTakeoverTests {
         #expect(note == "what it was given is noted otherwise")
         try await site.apply(bare)
         site.change { $0.nodes["host-10-0-1-1"]?.taints = ["a=x:NoSchedule"] }
+        #expect(try await site.engine.plan(bare).isEmpty)
+        // What somebody else had set when the Clusterfile came to name it stays theirs, and kubeadm's taint stays in any case.
+        let kubeadms = "node-role.kubernetes.io/master:NoSchedule"
+        try await site.apply(cluster("roles: [node], labels: {of: somebody, new: one}, taints: [\"\(kubeadms)\"]"))
+        #expect(try node().labels["new"] == "one" && node().taints.contains(kubeadms))
+        try await site.apply(bare)
+        #expect(try node().labels == ["disk": "hdd", "of": "somebody"])
+        #expect(try node().taints.contains(kubeadms))
         #expect(try await site.engine.plan(bare).isEmpty)
     }
 

@@ -115,8 +115,10 @@ struct SimulatedHost: Host {
     }
 
     func takeLease(_ owner: LeaseOwner, staleAfter: Duration, ended: [String]) async throws -> LeaseOutcome {
-        world.with { $0.writes += 1 }
-        return .taken(from: nil)
+        world.with { state in
+            state.writes += 1
+            return state.holder.map { .held(by: $0) } ?? .taken(from: nil)
+        }
     }
 
     func renewLease(_ owner: LeaseOwner) async throws -> LeaseRenewal { .renewed }

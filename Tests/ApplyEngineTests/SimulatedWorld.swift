@@ -49,6 +49,8 @@ final class SimulatedWorld: Sendable {
         /// What the cluster was told of kubelet's and kube-proxy's configuration.
         var kubelet: Digest?
         var proxy: Digest?
+        /// Who has the cluster's lock.
+        var holder: LeaseHolder?
         /// How many calls changed something.
         var writes = 0
         var violations: [String] = []

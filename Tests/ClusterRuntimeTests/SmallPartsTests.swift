@@ -128,6 +128,13 @@ struct StatusTests {
         #expect(nodes[2].reason == "kubelet has not reported yet")
     }
 
+    @Test("of a taint that is gone are told from those of a node that is")
+    func goneTaints() {
+        #expect(Kubeadm.saysThatTaintIsGone("error: taint \"dedicated=db:NoSchedule\" not found"))
+        #expect(!Kubeadm.saysThatTaintIsGone("Error from server (NotFound): nodes \"db-0\" not found"))
+        #expect(!Kubeadm.saysThatTaintIsGone("error: etcdserver: request timed out"))
+    }
+
     @Test("of pods: well or why not")
     func pods() throws {
         let json = #"""

@@ -30,6 +30,7 @@ extension ClusterTests {
             metadata: {name: \(name)}
             spec:
               image: \(Self.example)
+              dataRoot: /srv/data/sealer
               ssh: {user: \(UserHost.user), pk: \(key)}
               hosts:
                 - ips: [\(master)]
@@ -100,6 +101,8 @@ extension ClusterTests {
             #expect(try await worker.check("hostname") == "db-0\n")
             try await cluster.expectNothingToDo()
 
+            // What an interrupted unpacking leaves.
+            try await worker.check("mkdir -p /srv/data/sealer/\(name)/.rootfs.unpacking-1-2/etc.old")
             try await cluster.check(["delete", "--name", name])
             #expect(try await worker.check("hostname") == "\(worker.container)\n")
             try await worker.expectTraces(before)

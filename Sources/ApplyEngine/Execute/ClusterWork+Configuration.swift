@@ -77,6 +77,11 @@ extension ClusterWork {
     private func note(
         _ paths: [String], of host: any Host, _ more: @escaping @Sendable (inout NodeMark) -> Void
     ) async throws {
+        // The first note is of all: by it a master is told from a worker.
+        let isFirst = await marks.mark(of: host.name)?.kubernetesFiles == nil
+        let paths =
+            isFirst
+            ? ClusterBlueprint.kubeletFiles + ClusterBlueprint.controlPlaneFiles + ClusterBlueprint.etcdFiles : paths
         let left = try await host.inspect(paths.map { .init($0) })
         try await marks.change(host) { mark in
             var files = mark.kubernetesFiles ?? [:]

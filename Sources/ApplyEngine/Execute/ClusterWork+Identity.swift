@@ -2,19 +2,23 @@ import ClusterRuntime
 import Clusterfile
 import FoundationEssentials
 import LinuxSystem
+import Remote
 import Report
 import Synchronization
 import SystemPackage
 
 /// What the operator's folder keeps of a cluster, so that it can be reached and goes on to be trusted.
 extension ClusterWork {
-    /// What the folder does not know of the cluster's trust is taken over from the master that the cluster is asked through; what
-    /// nobody knows is new.
-    func settleIdentity(_ kubernetes: KubernetesObservation?) async throws {
+    /// What the folder does not know of the cluster's trust is taken over from its masters, from the one that it is asked through
+    /// to begin with; what nobody knows is new.
+    func settleIdentity(_ seen: ClusterObservation) async throws {
         var identity = source.identity
         guard !identity.isKept else { return }
-        if let kubernetes {
-            try await identity.adopt(from: try await pool.connection(kubernetes.through).host, of: source.cluster)
+        if let kubernetes = seen.kubernetes {
+            let others = seen.hosts.filter { $0.isMasterOfCluster && $0.host != kubernetes.through }.map(\.host)
+            var masters: [any Host] = []
+            for name in [kubernetes.through] + others { masters.append(try await pool.connection(name).host) }
+            try await identity.adopt(from: masters, of: source.cluster)
         }
         try identity.check()
         set(identity)

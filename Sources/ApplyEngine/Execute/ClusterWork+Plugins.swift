@@ -50,8 +50,18 @@ extension ClusterWork {
 
     /// Sets what the hosts' part of the Clusterfile says of a node, and takes away what it said before.
     func label(_ node: NodeBlueprint, _ host: any Host) async throws {
+        // What the node had before and nobody gave it is somebody else's, though the Clusterfile names it too.
+        let before = observation?.kubernetes?.nodes.first { $0.name == node.name }
+        let noted = await marks.mark(of: host.name)
+        let given = (
+            labels: node.labels.filter { label in
+                noted?.labels?[label.key] != nil || before?.labels[label.key] != label.value
+            },
+            taints: node.taints.filter { taint in
+                noted?.taints?.contains(taint) == true || before?.taints.contains(taint) != true
+            }
+        )
         // Before they are set, so that an interruption leaves none that nobody knows of.
-        let given = (labels: node.labels, taints: node.taints)
         try await marks.change(host) { mark in
             mark.labels = (mark.labels ?? [:]).merging(given.labels) { $1 }
             mark.taints = Set(mark.taints ?? []).union(given.taints).sorted()

@@ -68,7 +68,7 @@ final class ClusterWork: StepPerformer {
     /// Looks at hosts and cluster, checks the hosts, and keeps what was seen for the steps.
     func survey(_ places: [HostPlace]) async throws -> (ClusterBlueprint, ClusterObservation) {
         var seen = try await observer.observe(places)
-        try await settleIdentity(seen.kubernetes)
+        try await settleIdentity(seen)
         for index in seen.hosts.indices { seen.hosts[index].wantedName = try source.wantedName(of: seen.hosts[index]) }
         try HostCheck(
             image: source.image, settings: source.settings, registryHost: source.registryHost, progress: progress
@@ -191,8 +191,8 @@ final class ClusterWork: StepPerformer {
             try await noteImage(host)
         case .unpackRootfs:
             try await distribution.unpackRootfs(on: host, to: settings.rootfs, step: handle)
-            let rootfs = try blueprint().rootfs
-            try await marks.change(host) { $0.note(unpacked: rootfs) }
+            let (rootfs, dataRoot) = (try blueprint().rootfs, source.cluster.dataRoot)
+            try await marks.change(host) { $0.note(unpacked: rootfs, below: dataRoot) }
         case .endRegistry: try await endRegistry(node, host, handle)
         case .installRuntime: try await installRuntime(node, host, handle)
         case .cleanKubernetes: try await clean(node, handle)

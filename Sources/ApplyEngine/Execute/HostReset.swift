@@ -1,6 +1,7 @@
 import ClusterRuntime
 import Clusterfile
 import FoundationEssentials
+import ImageTree
 import Remote
 import Report
 import SystemPackage
@@ -123,13 +124,15 @@ struct HostReset {
         try await FileInPlace.write(Data(text.utf8), to: "/etc/hosts", on: host)
         if let name = mark?.formerHostname { try await Self.setHostname(name, on: host) }
         // Beside the rootfs there may be the user's own.
-        let rootfs = cluster.map { [FilePath(dataRoot).appending($0).appending("rootfs")] } ?? []
-        for folder in Self.folders + rootfs { try await host.delete(folder) }
+        for folder in try await Self.folders + unpacked(on: host) { try await host.delete(folder) }
         for folder in [Self.store, Self.kubectlCache] where newFolders.contains(folder) {
             try await host.delete(FilePath(folder))
         }
         let shared = newFolders.filter(Self.sharedFolders.contains)
-        let way = Self.way(to: dataRoot, of: cluster).filter(newFolders.contains)
+        // A folder in one that was not there was not there either, whatever an earlier sealer noted.
+        let way = Self.way(to: dataRoot, of: cluster).filter { folder in
+            newFolders.contains(folder) || newFolders.contains(FilePath(folder).removingLastComponent().string)
+        }
         if !shared.isEmpty || !way.isEmpty {
             try await host.check(
                 .script(
@@ -158,6 +161,18 @@ struct HostReset {
         try await host.returnLease(nil)
         try await Self.deleteAgent(on: host)
         return additions
+    }
+
+    /// The rootfs of the cluster, and what an interrupted unpacking left beside it.
+    private func unpacked(on host: any Host) async throws -> [FilePath] {
+        guard let cluster else { return [] }
+        let folder = FilePath(dataRoot).appending(cluster)
+        let found = try await host.check(
+            .script(
+                "for left in \"$FOLDER/$PREFIX\"*; do [[ ! -d $left ]] || printf '%s\\n' \"$left\"; done",
+                environment: ["FOLDER": folder.string, "PREFIX": TreeUnpacker.prefix("rootfs")]),
+            purpose: "looking for what was unpacked", limit: .seconds(30))
+        return [folder.appending("rootfs")] + found.outputText.split(separator: "\n").map { FilePath(String($0)) }
     }
 
     /// The rootfs of the cluster, or all that are there when nothing tells whose the host was.

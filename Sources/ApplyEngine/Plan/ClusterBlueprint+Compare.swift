@@ -169,7 +169,9 @@ extension ClusterBlueprint {
             + [node.former.present(on: status).words].compactMap { $0 }
         if !reasons.isEmpty { return reasons.joined(separator: "; ") }
         // Noted otherwise after an interruption, or because somebody else took away what is not named any more.
-        let isNoted = mark?.labels == nil || (mark?.labels == node.labels && mark?.taints == node.taints)
+        let isNoted =
+            (mark?.labels ?? [:]).allSatisfy { node.labels[$0.key] == $0.value }
+            && (mark?.taints ?? []).allSatisfy(node.taints.contains)
         return isNoted ? nil : "what it was given is noted otherwise"
     }
 

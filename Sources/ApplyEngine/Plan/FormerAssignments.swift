@@ -26,7 +26,9 @@ public struct FormerAssignments: Sendable, Hashable {
             let former = try Taint(text)
             // One of the same key and effect takes its place.
             let isWanted = taints.contains { $0.key == former.key && $0.effect == former.effect }
-            if !isWanted, !assigned.speaks(of: former) { self.taints.append(text) }
+            // kubeadm's own stays, though somebody named it.
+            let isKubeadms = Cluster.controlPlaneLabels.contains(former.key)
+            if !isWanted, !isKubeadms, !assigned.speaks(of: former) { self.taints.append(text) }
         }
     }
 
