@@ -130,7 +130,7 @@ struct StatusTests {
 
     @Test("of a taint that is gone are told from those of a node that is")
     func goneTaints() {
-        #expect(Kubeadm.saysThatTaintIsGone("error: taint \"dedicated=db:NoSchedule\" not found"))
+        #expect(Kubeadm.saysThatTaintIsGone("error: taint \"dedicated:NoSchedule\" not found"))
         #expect(!Kubeadm.saysThatTaintIsGone("Error from server (NotFound): nodes \"db-0\" not found"))
         #expect(!Kubeadm.saysThatTaintIsGone("error: etcdserver: request timed out"))
     }
