@@ -32,8 +32,9 @@ enum ClusterSupport {
                 let (present, wanted) = isMaster ? ("master", "worker") : ("worker", "master")
                 problems.append("\(host.host) is a \(present) of the cluster and cannot become a \(wanted) in place")
             }
+            // Also when nothing seems to be there: an unpacking may have been cut off.
             let dataRoot = host.mark?.dataRoot ?? Cluster.defaultDataRoot
-            if host.mark?.rootfs != nil, dataRoot != cluster.dataRoot {
+            if host.mark != nil, dataRoot != cluster.dataRoot {
                 problems.append("\(host.host) keeps its data in \(dataRoot), spec.dataRoot says \(cluster.dataRoot)")
             }
         }
@@ -48,12 +49,12 @@ enum ClusterSupport {
     }
 
     /// Whether a member is a master: by what kubeadm left there, not by a label that anybody may set. Where an earlier sealer noted
-    /// nothing of that, Kubernetes is asked; nil when it does not say either.
+    /// nothing of that, Kubernetes is asked; nil when it does not say either, or another thing.
     private static func isMaster(_ host: HostObservation, _ kubernetes: KubernetesObservation?) -> Bool? {
-        guard let files = host.mark?.kubernetesFiles else {
-            return kubernetes?.nodes.first { $0.name == host.nodeName }?.isMaster
-        }
-        return files.keys.contains { ClusterBlueprint.controlPlaneFiles.contains($0) }
+        let saysKubernetes = kubernetes?.nodes.first { $0.name == host.nodeName }?.isMaster
+        guard let files = host.mark?.kubernetesFiles else { return saysKubernetes }
+        if files.keys.contains(where: ClusterBlueprint.controlPlaneFiles.contains) { return true }
+        return saysKubernetes == true ? nil : false
     }
 
     /// Looks at the versions that are there: kubelets of another version would be replaced under running pods, one minor version after the

@@ -105,10 +105,8 @@ public struct NodeMark: Sendable, Hashable, Codable {
     }
 
     /// Notes that the rootfs was unpacked, with the image's own files.
-    public mutating func note(unpacked rootfs: OCI.Digest, below dataRoot: String) {
+    public mutating func note(unpacked rootfs: OCI.Digest) {
         self.rootfs = rootfs
-        // It may be another one than was wanted when the host was claimed.
-        self.dataRoot = dataRoot
         overlaid = nil
     }
 

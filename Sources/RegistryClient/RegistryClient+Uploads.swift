@@ -154,6 +154,7 @@ extension RegistryClient {
         if let session {
             current = session
         } else {
+            upload.show(0)
             current = try await begin(at: endpoint, errand: errand)
             session = current
         }

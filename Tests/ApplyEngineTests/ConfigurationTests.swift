@@ -147,9 +147,9 @@ struct ConfigurationDifferenceTests {
         let older = text.replacing(#""overlaid":["/a","/b","/c"],"#, with: "")
         #expect(older != text)
         #expect(try JSONDecoder().decode(NodeMark.self, from: Data(older.utf8)).overlaid == nil)
-        mark.note(unpacked: ContentDigest.sample, below: "/srv")
+        mark.note(unpacked: ContentDigest.sample)
         #expect(mark.overlaid == nil)
-        #expect(mark.rootfs == ContentDigest.sample && mark.dataRoot == "/srv")
+        #expect(mark.rootfs == ContentDigest.sample)
     }
 }
 

@@ -80,7 +80,10 @@ struct EngineTakeoverTests {
         for address in ["10.0.0.2", "10.0.1.1", "10.0.1.2"] {
             var mark = try JSONDecoder().decode(
                 NodeMark.self, from: try #require(site.world.with { $0.machines[address]?.files[place]?.bytes }))
-            mark.kubernetesFiles = nil
+            // One of between noted kubelet's files alone.
+            mark.kubernetesFiles =
+                address == "10.0.1.2"
+                ? mark.kubernetesFiles?.filter { ClusterBlueprint.kubeletFiles.contains($0.key) } : nil
             let bytes = try JSONEncoder().encode(mark)
             site.change { $0.machines[address]?.files[place]?.bytes = bytes }
         }
@@ -203,14 +206,38 @@ struct EngineTakeoverTests {
         try await site.apply(bare)
         site.change { $0.nodes["host-10-0-1-1"]?.taints = ["a=x:NoSchedule"] }
         #expect(try await site.engine.plan(bare).isEmpty)
-        // What somebody else had set when the Clusterfile came to name it stays theirs, and kubeadm's taint stays in any case.
-        let kubeadms = "node-role.kubernetes.io/master:NoSchedule"
-        try await site.apply(cluster("roles: [node], labels: {of: somebody, new: one}, taints: [\"\(kubeadms)\"]"))
-        #expect(try node().labels["new"] == "one" && node().taints.contains(kubeadms))
+        // What somebody else had set when the Clusterfile came to name it stays theirs.
+        try await site.apply(cluster("roles: [node], labels: {of: somebody, new: one}"))
+        #expect(try node().labels["new"] == "one")
         try await site.apply(bare)
         #expect(try node().labels == ["disk": "hdd", "of": "somebody"])
-        #expect(try node().taints.contains(kubeadms))
         #expect(try await site.engine.plan(bare).isEmpty)
+        // What the node had that was there before, by the same name, was of another one.
+        try await site.apply(cluster("roles: [node], labels: {new: two}"))
+        site.change { state in
+            state.machines["10.0.1.1"] = nil
+            state.nodes["host-10-0-1-1"]?.isReady = false
+        }
+        site.world.add("10.0.1.1")
+        try await site.apply(cluster("roles: [node], labels: {new: two}"))
+        #expect(try node().labels == ["new": "two"])
+        try await site.apply(bare)
+        #expect(try node().labels.isEmpty)
+    }
+
+    @Test("keeps kubeadm's own taint of a master, though the Clusterfile named it for a while")
+    func taintOfMasters() async throws {
+        let scratch = try Scratch()
+        let site = try await SimulatedSite.make(scratch.path)
+        let (kubeadms, own) = ("node-role.kubernetes.io/master:NoSchedule", "node-role.kubernetes.io/master:NoExecute")
+        let text = site.draft.text.replacing(
+            "roles: [master]", with: "roles: [master], taints: [\"\(kubeadms)\", \"\(own)\"]")
+        try await site.apply(try Cluster.parse(text, file: "Clusterfile").cluster)
+        func taints() -> [String]? { site.world.with { $0.nodes["host-10-0-0-2"]?.taints } }
+        #expect(taints() == [own, kubeadms])
+        try await site.apply()
+        #expect(taints() == [kubeadms])
+        #expect(try await site.apply().isEmpty)
     }
 
     @Test("whose first master leaves is reached through another one")

@@ -142,7 +142,11 @@ struct SimulatedKubernetes: KubernetesRuntime {
             state.nodes[node]?.labels.merge(labels) { $1 }
             for key in withdrawn { state.nodes[node]?.labels[key] = nil }
             for taint in taints where taint.hasSuffix("-") {
-                state.nodes[node]?.taints.removeAll { $0.hasPrefix(taint.prefix { $0 != ":" }) }
+                let key = taint.prefix { $0 != "=" && $0 != ":" }
+                let effect = taint.dropLast().drop { $0 != ":" }
+                state.nodes[node]?.taints.removeAll { taint in
+                    taint.prefix { $0 != "=" && $0 != ":" } == key && taint.hasSuffix(effect)
+                }
             }
             let known = state.nodes[node]?.taints ?? []
             state.nodes[node]?.taints = (known + taints.filter { !$0.hasSuffix("-") && !known.contains($0) }).sorted()

@@ -258,6 +258,22 @@ struct StoredImage: Sendable {
     }
 }
 
+/// How far a push said that it was.
+final class Advances: ProgressSink {
+    private let seen = Mutex<[(completed: Int64, total: Int64?)]>([])
+
+    var all: [(completed: Int64, total: Int64?)] { seen.withLock { $0 } }
+
+    /// Whether none was beyond its total, or below nothing.
+    var areWithinTotal: Bool { all.allSatisfy { $0.completed >= 0 && $0.completed <= $0.total ?? 0 } }
+
+    func send(_ event: ProgressEvent) {
+        if case .advanced(_, let completed, let total, _) = event {
+            seen.withLock { $0.append((completed, total)) }
+        }
+    }
+}
+
 func randomBytes(_ size: Int, seed: UInt64) -> Data {
     var random = SeededGenerator(seed: seed)
     return Data((0..<size).map { _ in UInt8.random(in: .min ... .max, using: &random) })

@@ -94,12 +94,12 @@ import Testing
         let registry = try await FakeRegistry.start(
             cutAfter: { $0.headers["content-length"] == "700000" && cut.take() ? 300_000 : nil }
         ) { target.answer($0) }
-        let sink = Steps()
+        let sink = Advances()
         let pushed = try await pushOnce(image.index, of: store, to: "\(registry.host)/a/b:v1", progress: sink)
-        let last = try #require(sink.advances.last)
+        let last = try #require(sink.all.last)
         #expect(last.completed == pushed.totalBytes)
         #expect(last.total == pushed.totalBytes)
-        #expect(sink.advances.allSatisfy { (0...pushed.totalBytes).contains($0.completed) })
+        #expect(sink.areWithinTotal)
         try await registry.stop()
     }
 
@@ -122,16 +122,6 @@ import Testing
         while try await rest.next() != nil {}
         _ = try await cut.next()
         #expect(shown.withLock { $0 } == blob.size)
-    }
-
-    private final class Steps: ProgressSink {
-        private let seen = Mutex<[(completed: Int64, total: Int64?)]>([])
-        var advances: [(completed: Int64, total: Int64?)] { seen.withLock { $0 } }
-        func send(_ event: ProgressEvent) {
-            if case .advanced(_, let completed, let total, _) = event {
-                seen.withLock { $0.append((completed, total)) }
-            }
-        }
     }
 
     @Test func anImageThatIsNotWholeIsNotBegun() async throws {

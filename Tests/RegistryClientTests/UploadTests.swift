@@ -105,6 +105,19 @@ import Testing
         try await registry.stop()
     }
 
+    @Test func whatWentInVainDoesNotCount() async throws {
+        let scratch = try Scratch()
+        let store = try await ImageStore.open(scratch.path)
+        let image = try await StoredImage(in: store, layers: [randomBytes(250_000, seed: 1)])
+        let target = FakePushTarget(.init(chunkStatus: 405))
+        let registry = try await FakeRegistry.start { target.answer($0) }
+        let advances = Advances()
+        _ = try await pushOnce(
+            image.index, of: store, to: "\(registry.host)/a/b:v1", configuration(chunk: 100_000), progress: advances)
+        #expect(!advances.all.isEmpty && advances.areWithinTotal)
+        try await registry.stop()
+    }
+
     @Test func theSmallestChunkOfTheRegistryCounts() async throws {
         let scratch = try Scratch()
         let store = try await ImageStore.open(scratch.path)

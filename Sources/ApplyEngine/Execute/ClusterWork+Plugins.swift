@@ -51,7 +51,8 @@ extension ClusterWork {
     /// Sets what the hosts' part of the Clusterfile says of a node, and takes away what it said before.
     func label(_ node: NodeBlueprint, _ host: any Host) async throws {
         // What the node had before and nobody gave it is somebody else's, though the Clusterfile names it too.
-        let before = observation?.kubernetes?.nodes.first { $0.name == node.name }
+        let wasMember = observation?.hosts.first { $0.host == node.host }?.mark?.membership == .complete
+        let before = wasMember ? observation?.kubernetes?.nodes.first { $0.name == node.name } : nil
         let noted = await marks.mark(of: host.name)
         let given = (
             labels: node.labels.filter { label in

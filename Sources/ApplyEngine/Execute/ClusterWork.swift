@@ -191,8 +191,8 @@ final class ClusterWork: StepPerformer {
             try await noteImage(host)
         case .unpackRootfs:
             try await distribution.unpackRootfs(on: host, to: settings.rootfs, step: handle)
-            let (rootfs, dataRoot) = (try blueprint().rootfs, source.cluster.dataRoot)
-            try await marks.change(host) { $0.note(unpacked: rootfs, below: dataRoot) }
+            let rootfs = try blueprint().rootfs
+            try await marks.change(host) { $0.note(unpacked: rootfs) }
         case .endRegistry: try await endRegistry(node, host, handle)
         case .installRuntime: try await installRuntime(node, host, handle)
         case .cleanKubernetes: try await clean(node, handle)

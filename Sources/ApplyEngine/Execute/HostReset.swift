@@ -141,7 +141,8 @@ struct HostReset {
                         [[ ! -d $folder ]] || find "$folder" -xdev -depth -type d -empty -delete
                     done
                     while IFS= read -r folder; do
-                        [[ ! -d $folder ]] || rmdir --ignore-fail-on-non-empty "$folder"
+                        # A user may have made a link or a mount of it: that stays.
+                        [[ ! -d $folder || -L $folder ]] || rmdir "$folder" 2>/dev/null || true
                     done <<<"$WAY"
                     """,
                     environment: ["WAY": way.joined(separator: "\n")]),

@@ -249,7 +249,7 @@ struct BlueprintSource: Sendable {
             labels: labels(host).filter { !assigned.hasLabel($0.key) },
             taints: host.member.taints.filter { !assigned.speaks(of: $0) }.map(\.description).sorted(),
             former: try FormerAssignments(
-                host.mark, labels: labels(host), taints: host.member.taints, assigned: assigned),
+                host.mark, labels: labels(host), taints: host.member.taints, assigned: assigned, isMaster: isMaster),
             podNetwork: parts?.part(of: name),
             environment: environment, names: names,
             aliases: aliases, places: places, servesImages: servesImages, member: host.member,

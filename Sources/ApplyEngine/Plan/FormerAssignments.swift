@@ -17,7 +17,7 @@ public struct FormerAssignments: Sendable, Hashable {
     ///   - labels: what the hosts' part of the Clusterfile says, plugins aside.
     ///   - assigned: what plugins say.
     init(
-        _ mark: NodeMark?, labels: [String: String], taints: [Taint], assigned: NodeAssignments
+        _ mark: NodeMark?, labels: [String: String], taints: [Taint], assigned: NodeAssignments, isMaster: Bool
     ) throws(Failure) {
         self.labels = (mark?.labels ?? [:]).filter { key, _ in
             labels[key] == nil && !assigned.hasLabel(key) && !Cluster.controlPlaneLabels.contains(key)
@@ -27,7 +27,8 @@ public struct FormerAssignments: Sendable, Hashable {
             // One of the same key and effect takes its place.
             let isWanted = taints.contains { $0.key == former.key && $0.effect == former.effect }
             // kubeadm's own stays, though somebody named it.
-            let isKubeadms = Cluster.controlPlaneLabels.contains(former.key)
+            let isKubeadms =
+                isMaster && former.effect == .noSchedule && Cluster.controlPlaneLabels.contains(former.key)
             if !isWanted, !isKubeadms, !assigned.speaks(of: former) { self.taints.append(text) }
         }
     }
