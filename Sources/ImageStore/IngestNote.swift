@@ -105,6 +105,8 @@ public final class IngestNote: Sendable {
             var information = stat()
             let isEmpty = fstat(open.rawValue, &information) == 0 && information.st_size == 0
             if !keeping || isEmpty { unlink(path.string) }
+            // A child that is being started may have a copy of it for a moment.
+            flock(open.rawValue, LOCK_UN)
             Glibc.close(open.rawValue)
         }
     }

@@ -211,6 +211,8 @@ public final class PartialBlob: Sendable {
             guard let file = state.file else { return }
             state.file = nil
             if state.count == 0 { unlink(path.string) }
+            // A child that is being started may have a copy of it for a moment.
+            flock(file.rawValue, LOCK_UN)
             Glibc.close(file.rawValue)
         }
     }

@@ -75,7 +75,11 @@ public final class FileLock: Sendable {
     /// Gives the lock back; a second call does nothing.
     public func release() {
         descriptor.withLock { descriptor in
-            if let open = descriptor { close(open) }
+            if let open = descriptor {
+                // A child that is being started may have a copy for a moment: closing alone would leave the lock with it.
+                flock(open, LOCK_UN)
+                close(open)
+            }
             descriptor = nil
         }
     }

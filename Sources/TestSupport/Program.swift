@@ -110,6 +110,12 @@ public struct Program: Sendable {
         } else {
             posix_spawn_file_actions_addopen(&actions, 2, errors.string, O_WRONLY | O_CREAT | O_APPEND, 0o600)
         }
+        // Sockets of this process that are not closed on exec: a child that had one would keep its peer from seeing the end.
+        var limit = rlimit()
+        getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        for descriptor in 3..<Int32(min(limit.rlim_cur, 4096)) {
+            posix_spawn_file_actions_addclose(&actions, descriptor)
+        }
         let base = [
             "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME": output.removingLastComponent().string,
         ]

@@ -220,9 +220,8 @@ extension ClusterTests {
         #expect(killed.status == 137, "\(killed.error)")
         try await waitUntil("the API server has ended") {
             try await cluster.machine.run([
-                "docker", "exec", master, "kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf",
-                "--request-timeout=2s", "get", "--raw=/readyz",
-            ]).status != 0
+                "docker", "exec", master, "bash", "-c", "! pgrep -f '^kube-apiserver .*--max-requests-inflight='",
+            ]).status == 0
         }
         let plan = try await cluster.sealer(["plan", "--file", configured.file])
         #expect(plan.status == 68, "\(plan.output)\(plan.error)")

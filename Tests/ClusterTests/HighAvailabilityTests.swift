@@ -38,7 +38,9 @@ extension ClusterTests {
             try await waitUntil("the plan is empty again", limit: 120) {
                 try await cluster.sealer(["plan", "--name", name, "--detailed-exitcode"]).status == 0
             }
-            for node in nodes[3...] { #expect(try await cluster.reachesAPIServer(from: node)) }
+            for node in nodes[3...] {
+                try await waitUntil("\(node) reaches a master") { try await cluster.reachesAPIServer(from: node) }
+            }
             try await cluster.expectNoWrite(on: nodes)
             try await expectNoKeys(cluster, workers: Array(nodes[3...]))
             try await expectOneRegistry(cluster, nodes: nodes)

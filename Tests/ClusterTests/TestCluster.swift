@@ -164,7 +164,7 @@ struct TestCluster: Sendable {
     }
 
     /// All that a plan's steps leave on the nodes' file systems, in their services and in their kernels, a line each; without
-    /// what Kubernetes changes by itself at any time: its pods' mounts and links, kube-proxy's rules.
+    /// what Kubernetes changes by itself at any time: its pods' mounts and links, kube-proxy's rules, kubectl's cache.
     private func listing(of nodes: [String]) async throws -> [String] {
         var lines: [String] = []
         for node in nodes {
@@ -172,11 +172,12 @@ struct TestCluster: Sendable {
                 node,
                 """
                 find /etc /usr/local/bin /usr/bin /opt/cni /var/lib/sealer /var/lib/kubelet/config.yaml \
-                    /var/lib/kubelet/kubeadm-flags.env /root -xdev -type f -printf '%p %s %m %T@ %C@\\n' 2>/dev/null | sort
+                    /var/lib/kubelet/kubeadm-flags.env /root -xdev -type f -printf '%p %s %m %T@ %C@\\n' 2>/dev/null |
+                    grep -v '^/root/.kube/cache/' | sort
                 systemctl list-units --no-legend --plain --state=active 'sealer*' 'containerd*' 'kubelet*' | awk '{ print $1, $3 }'
                 systemctl show --property=ExecMainStartTimestamp sealer-registry sealer-balancer containerd kubelet
                 awk '$2 !~ "^(/var/lib/kubelet/pods|/run/containerd|/run/netns)/" { print "mount", $2 }' /proc/self/mounts | sort
-                ip -o link show | awk -F': ' '$2 !~ "^(veth|cali)" { print "link", $2 }'
+                ip -o link show | awk -F': ' '$2 !~ "^(veth|cali|cni0)" { print "link", $2 }'
                 iptables-save | grep '^-A' | grep -Ev 'KUBE-|CNI-|cali-|FLANNEL' | sort
                 """
             ).split(separator: "\n").map { "\(node): \($0)" }
@@ -205,7 +206,7 @@ struct TestCluster: Sendable {
     /// The example answers at its NodePort, which opens a moment before its rules are there: the first questions may get no answer.
     func expectAnswer(from address: String, sourceLocation: SourceLocation = #_sourceLocation) async throws {
         var outcome = Machine.Outcome(status: 1, output: "", error: "")
-        for _ in 0..<30 {
+        for _ in 0..<240 {
             outcome = try await machine.run([
                 "curl", "--silent", "--fail", "--max-time", "2", "http://\(address):30080/",
             ])

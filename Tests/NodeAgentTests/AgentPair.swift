@@ -59,7 +59,13 @@ final class FakeServices: NodeStore, BlobFetcher, ImageUnpacker {
     /// Whether fetching and unpacking go on until they are cancelled.
     let isEndless: Bool
 
-    init(isEndless: Bool = false) { self.isEndless = isEndless }
+    /// Whether what they tell was heard: they go on until then.
+    let isHeard: @Sendable () -> Bool
+
+    init(isEndless: Bool = false, isHeard: @escaping @Sendable () -> Bool = { true }) {
+        self.isEndless = isEndless
+        self.isHeard = isHeard
+    }
 
     var services: NodeServices { NodeServices(store: self, fetcher: self, unpacker: self) }
     func blob(_ digest: Digest) -> Data? { state.withLock { $0.blobs[digest] } }
@@ -94,10 +100,12 @@ final class FakeServices: NodeStore, BlobFetcher, ImageUnpacker {
     private func work(_ advanced: @Sendable (Int64) -> Void) async throws {
         state.withLock { $0.hasBegun = true }
         do {
-            for count in 1...(isEndless ? 10_000 : 3) {
-                advanced(Int64(count))
-                try await Task.sleep(for: .milliseconds(isEndless ? 20 : 150))
-            }
+            var count: Int64 = 0
+            repeat {
+                count += 1
+                advanced(count)
+                try await Task.sleep(for: .milliseconds(20))
+            } while isEndless || count < 3 || !isHeard()
         } catch {
             state.withLock { $0.wasCancelled = true }
             throw error

@@ -55,7 +55,7 @@ import Testing
             "sh", "-c", "trap '' TERM; sh -c 'trap \"\" TERM; sleep 600 & echo $!; wait; wait' & wait; wait",
         ])
         let failure = await #expect(throws: Failure.self) {
-            try await pair.host.run(command, limit: .seconds(5), output: seen.add)
+            try await pair.host.run(command, limit: .seconds(20), output: seen.add)
         }
         #expect(failure?.kind == .timeout)
         #expect(failure?.place == "demo-node-0")

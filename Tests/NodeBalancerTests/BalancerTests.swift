@@ -220,7 +220,7 @@ struct ReloadTests {
             try await bench.until("the new one is known to be up") { try bench.state(of: backends[2].port) == .up }
             let (new, name) = try await connectAndRead(port)
             #expect(name == "c")
-            for socket in [kept, new] + sockets.values { socket.close() }
+            for socket in [new] + sockets.values { socket.close() }
         }
         for backend in backends { backend.stop() }
     }

@@ -63,7 +63,7 @@ import Testing
             defer { lock.release() }
             async let reply = pusher.request(
                 "DELETE", "/v2/app/manifests/\(isByDigest ? old.digest.description : "moves")")
-            try await Task.sleep(for: .milliseconds(500))
+            try await Task.sleep(for: .seconds(3))
             try await BlockingPool.shared.run {
                 let path = root.appending("index.json")
                 var index = try JSONDecoder().decode(ImageIndex.self, from: try readFile(path, limit: 1 << 20))

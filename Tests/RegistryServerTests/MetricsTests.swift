@@ -73,7 +73,7 @@ import Testing
             )
             try await client.send(bytes[..<(1 << 20)])
             // The request is under way once the server has begun its blob.
-            let end = ContinuousClock.now + .seconds(30)
+            let end = ContinuousClock.now + .seconds(240)
             while try await pusher.request("GET", "/metrics").body.contains(other: "open_uploads 1") == false,
                 ContinuousClock.now < end
             {
@@ -81,7 +81,7 @@ import Testing
             }
             let idle = try await pusher.begin("app")
             #expect(!idle.isEmpty)
-            let stopping = Task { await pusher.server.stop(limit: .seconds(30)) }
+            let stopping = Task { await pusher.server.stop(limit: .seconds(240)) }
             try await client.send(bytes[(1 << 20)...])
             let reply = try await client.reply()
             #expect(reply.status == 201)

@@ -306,7 +306,7 @@ private final class Log: Sendable {
             try await fixture.store.tag(manifest, as: Reference("registry.example.com/large:v1"))
             let client = try RawClient(port: server.port, receiveBuffer: 4096)
             try await client.send("GET /v2/large/blobs/\(large.digest) HTTP/1.1\r\nHost: x\r\n\r\n")
-            let end = ContinuousClock.now + .seconds(30)
+            let end = ContinuousClock.now + .seconds(240)
             while log.lines.isEmpty, ContinuousClock.now < end { try await Task.sleep(for: .milliseconds(20)) }
             #expect(log.lines.first?.isComplete == false)
             #expect(log.lines.first.map { $0.bytes < large.size } == true)
@@ -359,7 +359,7 @@ private final class Log: Sendable {
             let first = try await busy.read(1)
             let idle = try RawClient(port: server.port)
             #expect(try await idle.get("/healthz").status == 200)
-            let stopping = Task { await server.stop(limit: .seconds(30)) }
+            let stopping = Task { await server.stop(limit: .seconds(600)) }
             #expect(try await idle.readAll().isEmpty)
             let rest = try await busy.readAll()
             #expect((first + rest).suffix(fixture.layerBytes.count) == fixture.layerBytes)

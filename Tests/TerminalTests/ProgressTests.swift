@@ -307,7 +307,7 @@ import Testing
                     try await display.step("step \(number)", host: "node-\(number)") { step in
                         for part in 1...5 {
                             step.advance(Int64(part), of: 5, unit: .items)
-                            try await Task.sleep(for: .milliseconds(40))
+                            try await Task.sleep(for: .milliseconds(400))
                         }
                     }
                 }
