@@ -296,13 +296,12 @@ final class SSHServer: Sendable {
 
     /// Kills the sshd processes that serve connections, not the one that listens.
     func killSessions() throws {
-        var killed = 0
-        for process in Processes.all() where Processes.commandLine(process).hasPrefix("sshd: ") {
-            guard Processes.isBelow(process, child) else { continue }
+        // All are found before the first is killed: whose parent has died is below nobody for a moment.
+        let sessions = Processes.all().filter { process in
             let line = Processes.commandLine(process)
-            if line.contains("[listener]") { continue }
-            if kill(process, SIGKILL) == 0 { killed += 1 }
+            return line.hasPrefix("sshd: ") && !line.contains("[listener]") && Processes.isBelow(process, child)
         }
+        let killed = sessions.count { kill($0, SIGKILL) == 0 }
         try #require(killed > 0, "there was no session to kill")
     }
 }
