@@ -10,16 +10,16 @@ enum ClusterSupport {
     static func check(_ cluster: Cluster, image: ClusterImage) throws {
         var problems: [String] = []
         if let runtime = cluster.containerRuntime, runtime != "containerd" {
-            problems.append("the container runtime \(runtime) is not installed yet, containerd was expected")
+            let place = cluster.origins.words(for: "spec.containerRuntime.type")
+            problems.append("\(place): the container runtime \(runtime) is not installed yet, containerd was expected")
         }
         let known = Set(image.sealer.apps.map(\.name))
         for (index, name) in (cluster.applications ?? []).enumerated() where !known.contains(name) {
             let there = known.isEmpty ? "it has none" : "it has \(known.sorted().joined(separator: ", "))"
-            problems.append("spec.appNames[\(index)]: the image has no application \(name): \(there)")
+            let place = cluster.origins.words(for: "spec.appNames[\(index)]")
+            problems.append("\(place): the image has no application \(name): \(there)")
         }
-        guard problems.isEmpty else {
-            throw Failure(.invalidInput, problems.joined(separator: "; "), at: cluster.name)
-        }
+        guard problems.isEmpty else { throw Failure(.invalidInput, problems.joined(separator: "\n")) }
     }
 
     /// Looks at what is there, and cannot become what is wanted. All of it is told together.

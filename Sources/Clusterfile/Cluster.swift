@@ -39,6 +39,8 @@ public struct Cluster: Hashable, Sendable {
     public var configs: [ConfigOverlay]
     /// Extra work at named phases.
     public var plugins: [Plugin]
+    /// Where what depends on the image stands in the file.
+    public var origins = Origins()
 
     /// The folder on nodes that rootfs are unpacked below unless a Clusterfile says otherwise.
     public static let defaultDataRoot = "/var/lib/sealer/data"

@@ -56,6 +56,7 @@ struct ClusterReader {
         takeNetworksOfKubeadm()
         if isWhole || places["spec"] != nil { reportProblems() }
         isWhole = isWhole && findings.errors == 0
+        keepOrigins()
         return isWhole ? cluster : nil
     }
 
@@ -137,6 +138,15 @@ struct ClusterReader {
             if let place = places[String(rest)] { return place }
             guard let end = rest.lastIndex(where: { $0 == "." || $0 == "[" }) else { return nil }
             rest = rest[..<end]
+        }
+    }
+
+    /// Keeps the places of what is found to be wrong only when the image is known.
+    private mutating func keepOrigins() {
+        let applications = (cluster.applications ?? []).indices.map { "spec.appNames[\($0)]" }
+        for path in applications + ["spec.containerRuntime.type"] {
+            guard let mark = places[path]?.mark else { continue }
+            cluster.origins[path] = "\(findings.file):\(mark.line):\(mark.column)"
         }
     }
 
