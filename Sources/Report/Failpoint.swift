@@ -1,8 +1,8 @@
 import Glibc
 
 /// Places at which a test has a process end, fail or wait, or tell a wrong number, to see what comes of it. None is active unless
-/// the environment variable `SEALER_FAILPOINTS` says so: `NAME=ACTION[,NAME=ACTION…]`, ACTION being `kill`, `fail`, `stall` or
-/// `shift:NUMBER`. `kill:FILE` and the like note in that file that the place was reached, a line each time.
+/// the environment variable `SEALER_FAILPOINTS` says so: `NAME=ACTION[,NAME=ACTION…]`, ACTION being `kill`, `fail`, `stall`,
+/// `hold:FOLDER` or `shift:NUMBER`. `kill:FILE` and the like note in that file that the place was reached, a line each time.
 public enum Failpoint {
     /// What happens at a place.
     public enum Action: String, Sendable {
@@ -12,6 +12,8 @@ public enum Failpoint {
         case fail
         /// The work waits until it is cancelled.
         case stall
+        /// A file in the folder says that the place was reached, and the work waits until somebody takes it away.
+        case hold
         /// What is told there is off by a number (`shift(_:)`).
         case shift
     }
@@ -38,6 +40,7 @@ public enum Failpoint {
             guard let action = words.first.flatMap({ Action(rawValue: String($0)) }) else { return }
             let argument = words.count > 1 ? String(words[1]) : nil
             if action == .shift { guard argument.flatMap({ Int($0) }) != nil else { return } }
+            if action == .hold { guard argument != nil else { return } }
             orders[String(part[..<equals])] = Order(action: action, argument: argument)
         }
     }
@@ -47,13 +50,21 @@ public enum Failpoint {
         guard !orders.isEmpty else { return }
         let name = name()
         guard let order = orders[name], order.action != .shift else { return }
-        if let file = order.argument { try note(name, in: file) }
+        if let file = order.argument, order.action != .hold { try note(name, in: file) }
         switch order.action {
         case .kill: kill(getpid(), SIGKILL)
         case .fail: throw Failure(.software, "the failpoint \(name) was reached")
         case .stall: while true { try await Task.sleep(for: .seconds(3600)) }
+        case .hold: try await hold(name, in: order.argument ?? "")
         case .shift: break
         }
+    }
+
+    /// Waits at a place. The file has its name, in which `%2F` stands for a slash.
+    static func hold(_ name: String, in folder: String) async throws {
+        let file = "\(folder)/\(name.split(separator: "/", omittingEmptySubsequences: false).joined(separator: "%2F"))"
+        try note(name, in: file)
+        while access(file, F_OK) == 0 { try await Task.sleep(for: .milliseconds(20)) }
     }
 
     /// How far what is told at a place shall be off; almost always 0.

@@ -7,6 +7,16 @@ import Testing
 
 @Suite("Failpoints")
 struct FailpointTests {
+    @Test("hold who comes to them until somebody takes a file away")
+    func hold() async throws {
+        let scratch = try Scratch()
+        let file = scratch.path.appending("begin join%2Fa")
+        let holding = Task { try await Failpoint.hold("begin join/a", in: scratch.path.string) }
+        while !FileManager.default.fileExists(atPath: file.string) { try await Task.sleep(for: .milliseconds(5)) }
+        try FileManager.default.removeItem(atPath: file.string)
+        try await holding.value
+    }
+
     @Test("are read from the variable's text; what is none is passed over")
     func parse() {
         let text =
