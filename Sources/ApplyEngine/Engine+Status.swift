@@ -40,7 +40,7 @@ extension Engine {
 
     // MARK: - Looking
 
-    /// Looks at what answers. What would have to be done is only known when every host does.
+    /// Looks at what answers. What would have to be done is only known when all masters do.
     private func look(_ cluster: Cluster, _ work: ClusterWork, _ places: Places) async throws -> ClusterSight {
         let there = places.wanted.filter { $0.transport != nil }
         await work.pool.set(there)
@@ -54,9 +54,12 @@ extension Engine {
         if sight.silent.count == there.count, !knowsContainer, let failure = Observer.failure(of: connections) {
             throw failure
         }
-        if sight.silent.isEmpty {
+        let unreached = zip(there, connections).compactMap { place, outcome in
+            outcome.failure.flatMap { UnreachedHost(place, $0) }
+        }
+        if unreached.count == sight.silent.count {
             do {
-                let plan = try await self.plan(cluster, work, places)
+                let plan = try await self.plan(cluster, work, places, unreached: unreached)
                 sight.drift = plan.steps.map(\.summary)
                 sight.hosts = work.observation?.hosts ?? []
                 sight.nodes = work.observation?.kubernetes?.nodes
@@ -84,7 +87,7 @@ extension Engine {
                     sight.note(error, of: seen.host)
                 }
                 sight.hosts.append(seen)
-            case .failure(let error as Failure) where error.kind == .unreachable || error.kind == .timeout:
+            case .failure(let error as Failure) where error.isSilence:
                 sight.note(error, fromSilent: outcome.host)
             case .failure(let error): sight.note(error, of: outcome.host)
             }

@@ -82,7 +82,10 @@ public struct Engine: Sendable {
         }
     }
 
-    func plan(_ cluster: Cluster, _ work: ClusterWork, _ places: Places) async throws -> Plan {
+    /// - Parameter unreached: hosts that are known not to answer, which are not asked again; all others must answer then.
+    func plan(
+        _ cluster: Cluster, _ work: ClusterWork, _ places: Places, unreached: [UnreachedHost]? = nil
+    ) async throws -> Plan {
         let image = work.source.image.descriptor.digest
         let missing = places.wanted.filter { $0.transport == nil }
         let names = places.wanted.map { (name: $0.name, isMaster: $0.member.isMaster) }
@@ -94,7 +97,8 @@ public struct Engine: Sendable {
             try addPlugins(to: &fresh, work, places, nil, [])
             return try Planner.plan(cluster: cluster.name, image: image, fresh)
         }
-        let (blueprint, observation) = try await work.survey(places.wanted.filter { $0.transport != nil })
+        let (blueprint, observation) = try await work.survey(
+            places.wanted.filter { $0.transport != nil }, unreached: unreached)
         try ClusterSupport.check(observation, of: cluster, settings: work.source.settings)
         let (reached, leavingNames) = await leaving(places, work)
         await work.add(leaving: reached)
@@ -151,12 +155,7 @@ public struct Engine: Sendable {
         await work.pool.set(places.leaving)
         for place in places.leaving where place.transport != nil {
             do {
-                do {
-                    reached.append(try await work.look(at: place))
-                } catch let failure as Failure where failure.kind == .unreachable {
-                    try await clock.sleep(for: .seconds(2))
-                    reached.append(try await work.look(at: place))
-                }
+                reached.append(try await work.observer.lookAgain(at: place))
             } catch {
                 progress.send(
                     .warning("\(place.name) leaves the cluster and cannot be reached: \(Failure.words(of: error))"))

@@ -75,7 +75,9 @@ extension Kubeadm {
     ///
     /// The control plane's own pods are left out: kubelet tells of their readiness up to a minute late. The API server's
     /// `/readyz` speaks for it and for etcd, the nodes' and pods' progress for the other two.
-    public func waitUntilPodsReady(through master: ClusterNode, limit: Duration, step: Step) async throws {
+    public func waitUntilPodsReady(
+        exceptOn silent: Set<String>, through master: ClusterNode, limit: Duration, step: Step
+    ) async throws {
         let end = ContinuousClock.now + limit
         var before: Set<String>?
         var wellSince: ContinuousClock.Instant?
@@ -84,7 +86,9 @@ extension Kubeadm {
             let result = try await must(
                 ["get", "pods,services,endpoints", "--all-namespaces", "--output=json"], "list the pods",
                 through: master)
-            let pods = try PodStatus.list(fromJSON: result.output)
+            let pods = try PodStatus.list(fromJSON: result.output).filter { pod in
+                pod.node.map { !silent.contains($0) } ?? true
+            }
             let behind = try ServiceStatus.list(fromJSON: result.output).filter(\.isBehind)
             let unwell = pods.filter { !$0.isWell && !$0.isStatic }
             step.advance(Int64(pods.count - unwell.count), of: Int64(pods.count), unit: .items)

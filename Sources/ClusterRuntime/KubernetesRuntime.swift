@@ -42,7 +42,11 @@ public protocol KubernetesRuntime: Sendable {
     ) async throws
 
     /// Waits until every pod of the cluster runs and is ready, or has ended well; else the failure says which is not, and why.
-    func waitUntilPodsReady(through master: ClusterNode, limit: Duration, step: Step) async throws
+    ///
+    /// - Parameter silent: nodes whose hosts do not answer, whose pods are not waited for.
+    func waitUntilPodsReady(
+        exceptOn silent: Set<String>, through master: ClusterNode, limit: Duration, step: Step
+    ) async throws
 
     /// Moves the pods of a node elsewhere, and keeps new ones away.
     func drain(_ node: String, grace: Duration, through master: ClusterNode, step: Step) async throws

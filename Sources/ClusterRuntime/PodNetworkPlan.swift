@@ -42,7 +42,8 @@ public struct PodNetworkPlan: Sendable {
             }
             return PodNetwork.Part(node: node.name, address: address, networks: parts[node.name] ?? [])
         }
-        table = PodNetwork.table(of: all)
+        // In an order of its own: that of the hosts may change.
+        table = PodNetwork.table(of: all.sorted { $0.node < $1.node })
         self.parts = Dictionary(all.map { ($0.node, $0) }) { first, _ in first }
     }
 

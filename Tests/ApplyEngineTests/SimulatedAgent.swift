@@ -14,7 +14,7 @@ struct SimulatedTransport: Transport {
     let host: String
 
     func reach() async throws {
-        guard world.with({ $0.machines[host] != nil }) else {
+        guard world.with({ $0.machines[host]?.isOff == false }) else {
             throw Failure(.unreachable, "no route to host", at: host)
         }
     }

@@ -59,6 +59,8 @@ final class SimulatedFleet: StepPerformer {
         var etcd: Set<String> = []
         var launched: Inputs?
         var recorded: Inputs?
+        /// What was launched when all pods were seen to be well.
+        var seenWell: Inputs?
         var podParts: Set<String> = []
         var drained: Set<String> = []
         /// Whether only the first master has the registry.
@@ -126,6 +128,7 @@ final class SimulatedFleet: StepPerformer {
                 },
                 first: first, registryHost: world.registryHost, isInitialised: through != nil,
                 launch: world.launched == world.inputs ? nil : "another image",
+                pods: world.launched == world.seenWell ? nil : "not seen to be well",
                 record: world.recorded == world.inputs ? nil : "another image",
                 leaving: world.nodes.subtracting(world.wanted).sorted().map { node in
                     LeavingNode(
@@ -450,7 +453,9 @@ final class SimulatedFleet: StepPerformer {
         case .waitForNodes:
             let lagging = world.nodes.intersection(world.wanted).filter { world.hosts[$0]?.isReady != true }
             need(lagging.isEmpty, "\(lagging.sorted()) will never be ready")
-        case .waitForPods: need(world.launched == world.inputs, "nothing was launched")
+        case .waitForPods:
+            need(world.launched == world.inputs, "nothing was launched")
+            if !isHalf { world.seenWell = world.launched }
         case .launch:
             need(world.isInitialised, "there is no cluster")
             need(
@@ -462,6 +467,7 @@ final class SimulatedFleet: StepPerformer {
             }
         case .record:
             need(world.isInitialised, "there is no cluster")
+            need(world.seenWell == world.launched, "nobody has seen the pods well")
             if !isHalf { world.recorded = world.inputs }
         case .drain(let node): if !isHalf { world.drained.insert(node) }
         case .removeEtcdMember(let node):

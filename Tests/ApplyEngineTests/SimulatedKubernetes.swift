@@ -102,6 +102,7 @@ struct SimulatedKubernetes: KubernetesRuntime {
     func initialise(_ master: ClusterNode, isAlone: Bool, step: Step) async throws {
         try change(master.host.name) { state in
             if !state.nodes.isEmpty { state.violations.append("there is a cluster already") }
+            state.isAlone = isAlone
             state.kubelet = try wanted.digest(of: .kubelet)
             state.proxy = try wanted.digest(of: .kubeProxy)
             try become(master, &state)
@@ -161,7 +162,11 @@ struct SimulatedKubernetes: KubernetesRuntime {
         }
     }
 
-    func waitUntilPodsReady(through master: ClusterNode, limit: Duration, step: Step) async throws {}
+    func waitUntilPodsReady(
+        exceptOn silent: Set<String>, through master: ClusterNode, limit: Duration, step: Step
+    ) async throws {
+        if world.with({ $0.hasUnwellPods }) { throw Failure(.timeout, "pods not ready", at: master.host.name) }
+    }
 
     func drain(_ node: String, grace: Duration, through master: ClusterNode, step: Step) async throws {
         try change(master.host.name) { $0.nodes[node]?.isSchedulable = false }

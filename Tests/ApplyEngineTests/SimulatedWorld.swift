@@ -24,6 +24,8 @@ final class SimulatedWorld: Sendable {
         var plugins: [String] = []
         /// The paths of sealer's executables.
         var programs: Set<String> = []
+        /// Whether it is switched off.
+        var isOff = false
         /// Draws what goes wrong there; each machine has its own, so that a seed says the same whatever the others do.
         var dice = SeededGenerator(seed: 0)
 
@@ -44,6 +46,10 @@ final class SimulatedWorld: Sendable {
         var nodes: [String: NodeStatus] = [:]
         var etcd: Set<String> = []
         var record: [String: String]?
+        /// Whether the first master was made to take pods.
+        var isAlone: Bool?
+        /// Whether pods do not become ready.
+        var hasUnwellPods = false
         /// Whether the API server answers.
         var isAnswering = true
         /// What the cluster was told of kubelet's and kube-proxy's configuration.

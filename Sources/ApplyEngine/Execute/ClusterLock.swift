@@ -70,7 +70,7 @@ struct ClusterLock: Sendable {
                 throw held.failure
             } catch {
                 try Task.checkCancellation()
-                let isLost = (error as? Failure).map { [.unreachable, .timeout].contains($0.kind) } ?? false
+                let isLost = (error as? Failure)?.isSilence ?? false
                 guard isLost || purpose == .removal else { throw error }
                 failures.append(error)
             }

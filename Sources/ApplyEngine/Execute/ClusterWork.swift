@@ -66,15 +66,23 @@ final class ClusterWork: StepPerformer {
     // MARK: - Looking
 
     /// Looks at hosts and cluster, checks the hosts, and keeps what was seen for the steps.
-    func survey(_ places: [HostPlace]) async throws -> (ClusterBlueprint, ClusterObservation) {
-        var seen = try await observer.observe(places)
+    ///
+    /// - Parameter known: hosts that are known not to answer, which are not asked again; all others must answer then.
+    func survey(
+        _ places: [HostPlace], unreached known: [UnreachedHost]? = nil
+    ) async throws -> (ClusterBlueprint, ClusterObservation) {
+        var seen = try await observer.observe(places, unreached: known)
         try await settleIdentity(seen)
         for index in seen.hosts.indices { seen.hosts[index].wantedName = try source.wantedName(of: seen.hosts[index]) }
         try HostCheck(
             image: source.image, settings: source.settings, registryHost: source.registryHost, progress: progress
         ).check(seen.hosts)
-        let blueprint = try source.blueprint(for: seen.hosts, kubernetes: seen.kubernetes)
+        let blueprint = try source.blueprint(for: seen)
         let observation = try await observer.complete(seen, for: blueprint)
+        for host in known == nil ? observation.unreached : [] {
+            progress.send(
+                .warning("\(host.host) does not answer, nothing is done to it: \(Failure.words(of: host.failure))"))
+        }
         let first = observation.kubernetes?.through ?? blueprint.nodes.first { $0.isMaster }?.host ?? ""
         scene.withLock { scene in
             scene.blueprint = blueprint
@@ -90,14 +98,11 @@ final class ClusterWork: StepPerformer {
     var observer: Observer {
         Observer(
             cluster: source.cluster.name, pool: pool, runtime: runtime, distribution: distribution, progress: progress,
-            patience: patience)
+            clock: clock, patience: patience)
     }
 
     /// Gives masters back what their control planes had before an interrupted change.
     func mend(_ change: InterruptedChange) async throws { try await observer.mend(change) }
-
-    /// Looks at one host.
-    func look(at place: HostPlace) async throws -> HostObservation { try await observer.look(at: place) }
 
     /// Takes in hosts that leave.
     func add(leaving hosts: [HostObservation]) async {
@@ -119,6 +124,9 @@ final class ClusterWork: StepPerformer {
     // MARK: - Doing
 
     func perform(_ step: PlanStep, handle: Step) async throws {
+        if case .reach = step.action, let host = observation?.unreached.first(where: { $0.host == step.host }) {
+            throw host.failure
+        }
         var attempt = 1
         while true {
             do {
@@ -135,7 +143,8 @@ final class ClusterWork: StepPerformer {
     private func act(_ step: PlanStep, _ handle: Step) async throws {
         if case .provision = step.action {
             try await infra.provision(source.cluster, progress: progress)
-            _ = try await survey(try await infra.places(of: source.cluster))
+            // Whoever did not answer before is not asked: the plan has nothing for it.
+            _ = try await survey(try await infra.places(of: source.cluster), unreached: observation?.unreached ?? [])
             return
         }
         let blueprint = try self.blueprint()
@@ -145,7 +154,11 @@ final class ClusterWork: StepPerformer {
             try await runtime.waitUntilReady(
                 blueprint.nodes.map(\.name), through: try await first(), limit: .seconds(300), step: handle)
         case .waitForPods:
-            try await runtime.waitUntilPodsReady(through: try await first(), limit: .seconds(600), step: handle)
+            let silent = Set((observation?.unreachedNodes ?? []).map(\.name))
+            try await runtime.waitUntilPodsReady(
+                exceptOn: silent, through: try await first(), limit: .seconds(600), step: handle)
+            // Those that were not seen are looked at when their hosts answer.
+            if silent.isEmpty { try await record([ClusterBlueprint.RecordKey.pods: blueprint.launch.description]) }
         case .launch: try await launch(blueprint, handle)
         case .record: try await record(blueprint.record)
         case .drain(let node):
@@ -240,7 +253,7 @@ final class ClusterWork: StepPerformer {
 
     private func initialise(_ node: NodeBlueprint, _ handle: Step) async throws {
         let master = try await newcomer(node, handle)
-        let isAlone = try blueprint().nodes.allSatisfy(\.isMaster)
+        let isAlone = source.cluster.members.allSatisfy(\.isMaster)
         try await runtime.initialise(master, isAlone: isAlone, step: handle)
         try await keepKubeconfig(of: master)
         try await record(try blueprint().configurationRecord(isComplete: true), through: master)
@@ -319,7 +332,9 @@ final class ClusterWork: StepPerformer {
             applications: source.cluster.applications, commands: source.cluster.commands
         ).run(on: master.host, step: handle)
         // What ran is noted at once, so that a failure of something later does not run it again.
-        try await record([ClusterBlueprint.RecordKey.launch: blueprint.launch.description])
+        try await record([
+            ClusterBlueprint.RecordKey.launch: blueprint.launch.description, ClusterBlueprint.RecordKey.pods: "",
+        ])
     }
 
     func record(_ values: [String: String]) async throws { try await record(values, through: try await first()) }

@@ -49,9 +49,11 @@ public struct KubernetesObservation: Sendable, Hashable {
 }
 
 /// What was seen of everything.
-public struct ClusterObservation: Sendable, Hashable {
-    /// The hosts that there are, in the order of the Clusterfile.
+public struct ClusterObservation: Sendable {
+    /// The hosts that answered, in the order of the Clusterfile.
     public var hosts: [HostObservation]
     /// The cluster; nil when there is none.
     public var kubernetes: KubernetesObservation?
+    /// The hosts that did not answer.
+    public var unreached: [UnreachedHost] = []
 }

@@ -14,17 +14,39 @@ struct Observer: Sendable {
     let runtime: any KubernetesRuntime
     let distribution: ImageDistribution
     let progress: any ProgressSink
+    /// What it waits by before it tries again to reach a host.
+    let clock: any Clock<Duration>
     /// How long the API server may take to answer; with none every master is asked once.
     var patience = Self.answerLimit
 
     /// How long the API server of a cluster that is there may take to answer: all its masters may just have started.
     static let answerLimit = Duration.seconds(60)
 
-    /// Looks at all hosts at once, and at the cluster if there is one. Every host that cannot be reached is named.
-    func observe(_ places: [HostPlace]) async throws -> ClusterObservation {
+    /// Looks at all hosts at once, and at the cluster if there is one.
+    ///
+    /// - Parameter known: hosts that are known not to answer, which are not asked again; all others must answer then. With nil,
+    ///   those that do not answer are noted.
+    /// - Throws: a failure that names every host that could not be looked at, when the others cannot go on without one of them.
+    func observe(_ places: [HostPlace], unreached known: [UnreachedHost]? = nil) async throws -> ClusterObservation {
+        let silent = Set((known ?? []).map(\.host))
+        let places = places.filter { !silent.contains($0.name) }
         await pool.set(places)
-        let hosts = try await each(places, "look at the hosts") { try await look(at: $0) }
-        return ClusterObservation(hosts: hosts, kubernetes: try await kubernetes(hosts))
+        let (hosts, unreached) = try await progress.step("look at the hosts") { step in
+            let outcomes = try await self.outcomes(places, step) { try await self.lookAgain(at: $0) }
+            var (hosts, unreached): ([HostObservation], [UnreachedHost]) = ([], known ?? [])
+            for (place, outcome) in zip(places, outcomes) {
+                switch outcome.result {
+                case .success(let host): hosts.append(host)
+                case .failure(let error):
+                    guard known == nil, let host = UnreachedHost(place, error) else {
+                        throw Self.failure(of: outcomes) ?? error
+                    }
+                    unreached.append(host)
+                }
+            }
+            return (hosts, unreached)
+        }
+        return ClusterObservation(hosts: hosts, kubernetes: try await kubernetes(hosts), unreached: unreached)
     }
 
     /// Looks at what the blueprint says that matters.
@@ -53,6 +75,16 @@ struct Observer: Sendable {
             seen.files = try await connection.host.inspect(paths.map { .init($0) })
             seen.services = try await connection.host.services(node.services)
             return seen
+        }
+    }
+
+    /// Looks at one host; where it cannot be reached, once more after a moment.
+    func lookAgain(at place: HostPlace) async throws -> HostObservation {
+        do {
+            return try await look(at: place)
+        } catch let failure as Failure where failure.kind == .unreachable {
+            try await clock.sleep(for: .seconds(2))
+            return try await look(at: place)
         }
     }
 
@@ -88,17 +120,6 @@ struct Observer: Sendable {
     private func resetCommand(of place: HostPlace) -> String {
         let way = place.member.provider == .local ? ["--local"] : place.member.ssh.options
         return (["sealer", "reset", place.name] + way).map(shellQuoted).joined(separator: " ")
-    }
-
-    /// Does something for all places at once; all failures are told together.
-    func each<Result: Sendable>(
-        _ places: [HostPlace], _ title: String, _ body: @escaping @Sendable (HostPlace) async throws -> Result
-    ) async throws -> [Result] {
-        try await progress.step(title) { step in
-            let all = try await self.outcomes(places, step, body)
-            if let failure = Self.failure(of: all) { throw failure }
-            return try all.map { try $0.result.get() }
-        }
     }
 
     /// Does something for all places at once. One that fails does not stop the others.

@@ -30,8 +30,12 @@ extension ClusterBlueprint {
             isInitialised: kubernetes != nil,
             needsLaunchForNetwork: settings.podNetworking == .fromApplications,
             launch: launchReason(kubernetes?.record),
+            pods: podsReason(kubernetes?.record),
             record: try recordReason(kubernetes?.record),
-            leaving: leavingNodes(kubernetes, leaving, leavingNames)
+            leaving: leavingNodes(kubernetes, leaving, leavingNames),
+            unreached: observation.unreached.map { host in
+                .init(host: host.host, isMember: kubernetes?.nodes.contains(where: host.isNode) ?? false)
+            }
         )
         if let kubernetes { try addConfiguration(to: &difference, kubernetes, seen) }
         return difference
@@ -62,6 +66,14 @@ extension ClusterBlueprint {
     private func launchReason(_ record: [String: String]?) -> String? {
         guard let before = record?[RecordKey.launch] else { return "nothing was launched yet" }
         return before == launch.description ? nil : "the image's applications or their environment have changed"
+    }
+
+    /// What was launched and not seen to be well is looked at again: a launch is noted before that.
+    private func podsReason(_ record: [String: String]?) -> String? {
+        guard let record, record[RecordKey.launch] == launch.description else { return nil }
+        // Earlier builds noted nothing of it: what they brought to its end was well.
+        let seen = record[RecordKey.pods] ?? record[RecordKey.image].map { _ in launch.description }
+        return seen == launch.description ? nil : "they were not seen to be well since the launch"
     }
 
     private func recordReason(_ record: [String: String]?) throws -> String? {

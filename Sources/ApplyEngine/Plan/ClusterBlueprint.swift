@@ -14,6 +14,8 @@ public struct ClusterBlueprint: Sendable {
         static let image = "image"
         static let clusterfile = "clusterfile"
         static let launch = "launch"
+        /// The launch after which all pods were seen to be well.
+        static let pods = "pods"
         static let configuration = ConfigurationFields.recordKey
         /// Whether the cluster was told all of its configuration: `begun` before, `complete` after.
         static let configurationState = "configuration-state"
@@ -182,12 +184,18 @@ struct BlueprintSource: Sendable {
     /// Draws the blueprint for hosts that have been looked at.
     ///
     /// - Throws: `Failure` of kind `invalidInput` when the pod network is too small.
-    func blueprint(for hosts: [HostObservation], kubernetes: KubernetesObservation?) throws -> ClusterBlueprint {
+    func blueprint(for observation: ClusterObservation) throws -> ClusterBlueprint {
+        let (hosts, kubernetes) = (observation.hosts, observation.kubernetes)
         let present = (kubernetes?.nodes ?? []).reduce(into: [String: String]()) { $0[$1.name] = $1.podNetwork }
         let parts =
             settings.podNetworking == .bridge
             ? try PodNetworkPlan(
-                network: settings.network, nodes: hosts.map { ($0.nodeName, $0.address) }, present: present)
+                network: settings.network,
+                // Those that do not answer keep theirs, and the others the way to it.
+                nodes: hosts.map { ($0.nodeName, $0.address) }
+                    + observation.unreachedNodes.compactMap { node in
+                        node.address.map { (node.name, $0) }
+                    }, present: present)
             : nil
         let masters = hosts.filter(\.member.isMaster)
         let configuration = try ConfigurationFields(settings)

@@ -17,10 +17,14 @@ public struct ClusterDifference: Sendable, Hashable {
     public var needsLaunchForNetwork: Bool
     /// Why the launch commands must run.
     public var launch: String?
+    /// Why the pods must be looked at although nothing is launched.
+    public var pods: String?
     /// Why what the cluster knows of itself must be written.
     public var record: String?
     /// Members that must go.
     public var leaving: [LeavingNode]
+    /// Hosts that shall be members and did not answer.
+    public var unreached: [UnreachedMember]
     /// What of the cluster's configuration must be told to it; nil when it has all.
     public var configuration: Configuration?
 
@@ -45,7 +49,9 @@ public struct ClusterDifference: Sendable, Hashable {
     public init(
         provision: String? = nil, hosts: [NodeDifference], first: String, registryHost: String? = nil,
         isInitialised: Bool,
-        needsLaunchForNetwork: Bool = false, launch: String? = nil, record: String? = nil, leaving: [LeavingNode] = []
+        needsLaunchForNetwork: Bool = false, launch: String? = nil, pods: String? = nil,
+        record: String? = nil, leaving: [LeavingNode] = [],
+        unreached: [UnreachedMember] = []
     ) {
         self.provision = provision
         self.hosts = hosts
@@ -54,8 +60,10 @@ public struct ClusterDifference: Sendable, Hashable {
         self.isInitialised = isInitialised
         self.needsLaunchForNetwork = needsLaunchForNetwork
         self.launch = launch
+        self.pods = pods
         self.record = record
         self.leaving = leaving
+        self.unreached = unreached
     }
 }
 
@@ -140,5 +148,19 @@ public struct LeavingNode: Sendable, Hashable {
         self.isMaster = isMaster
         self.isRegistered = isRegistered
         self.successor = successor
+    }
+}
+
+/// A host that shall be a member and did not answer: what it lacks is not known.
+public struct UnreachedMember: Sendable, Hashable {
+    /// The host, as steps name it.
+    public var host: String
+    /// Whether it is a member already, for which others need not wait.
+    public var isMember: Bool
+
+    /// Makes one.
+    public init(host: String, isMember: Bool) {
+        self.host = host
+        self.isMember = isMember
     }
 }

@@ -75,6 +75,8 @@ public enum PlanPhase: String, Sendable, Hashable, Codable, CaseIterable {
 public enum StepAction: Sendable, Hashable, Codable {
     /// Makes hosts that are not there: containers.
     case provision
+    /// Gets to a host that did not answer when the plan was made. It fails: what the host needs is in no plan yet.
+    case reach
     /// Sends the rootfs from the operator's store.
     case sendRootfs
     /// Sends the whole image from the operator's store, and gives it its name.

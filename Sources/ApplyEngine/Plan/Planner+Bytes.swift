@@ -105,7 +105,7 @@ extension Planner {
             step(
                 "registry-end/\(host.host)", .clean, .endRegistry, on: host.host,
                 "stop the registry of the cluster there, and remove the image that it served", reason,
-                after: imageSource + ways + others, limit: 420)
+                after: imageSource + ways + others + membersToReach, limit: 420)
         }
     }
 }

@@ -34,6 +34,7 @@ public struct Planner: Sendable {
         if let reason = difference.provision {
             step("provision", .prepare, .provision, "make the hosts", reason, limit: 300)
         }
+        addUnreached()
         addBytes()
         for host in difference.hosts { addPlugins(.preInstall, on: host, .install, after: prepared(host)) }
         for host in difference.hosts { addPlugins(.preScaleUp, on: host, .install, after: prepared(host)) }
@@ -219,15 +220,35 @@ public struct Planner: Sendable {
                 "reset/\(host)", .clean, .reset, on: host, "take off the host all that sealer brought", reason,
                 isDestructive: true,
                 // Nobody gets images there any more.
-                after: ["etcd/\(name)", "remove/\(name)"] + farewell + imageSource + ways, limit: 900)
+                after: ["etcd/\(name)", "remove/\(name)"] + farewell + imageSource + ways
+                    + (node.isMaster ? membersToReach : []), limit: 900)
             addPlugins(.postCleanHost, of: node.plugins, on: host, .clean, after: ["reset/\(host)"])
         }
     }
 
+    // MARK: - Hosts that do not answer
+
+    /// What a host needs that does not answer can only be planned when it does: until then a command cannot end well.
+    private mutating func addUnreached() {
+        for host in difference.unreached {
+            step(
+                Self.reach(host), .prepare, .reach, on: host.host, "get to the host",
+                "it does not answer, so what it needs is not known", limit: 30)
+        }
+    }
+
+    /// New members that do not answer: whoever waits for all that come waits for them.
+    private var newcomersToReach: [PlanStep.ID] { difference.unreached.filter { !$0.isMember }.map(Self.reach) }
+
+    /// Members that do not answer: they are led to where they were led before.
+    var membersToReach: [PlanStep.ID] { difference.unreached.filter(\.isMember).map(Self.reach) }
+
+    private static func reach(_ host: UnreachedMember) -> PlanStep.ID { "reach/\(host.host)" }
+
     // MARK: - The whole
 
     private mutating func addClosing() {
-        let members = ["init"] + difference.hosts.map { "join/\($0.host)" }
+        let members = ["init"] + difference.hosts.map { "join/\($0.host)" } + newcomersToReach
         let touched = difference.hosts.flatMap { host in
             ["runtime", "pod-network", "control-plane", "etcd-configuration", "kubelet-configuration"].map {
                 "\($0)/\(host.host)"
@@ -266,9 +287,10 @@ public struct Planner: Sendable {
             wait(&self, after: members + touched)
             launch(&self, after: ["ready"] + imageSource + labels)
         }
-        if names.contains("launch") || names.contains("ready") {
+        if names.contains("launch") || names.contains("ready") || difference.pods != nil {
             step(
-                "pods", .verify, .waitForPods, "wait until every pod is ready", "see that all is well",
+                "pods", .verify, .waitForPods, "wait until every pod is ready",
+                difference.pods ?? "see that all is well",
                 after: ["launch", "ready"], limit: 630)
         }
         let whole = ["ready", "launch", "pods"] + members
