@@ -41,12 +41,9 @@ extension ClusterTests {
             #expect(unknown.error.contains("--accept-new-host-keys"), "\(unknown.error)")
             #expect(try await hosts[1].traces() == before)
 
-            try await cluster.check(run + ["--accept-new-host-keys"])
+            try await runWhileConnectionsBreak(cluster, hosts, run + ["--accept-new-host-keys"])
             try await cluster.expectNothingToDo()
-            try await cluster.check([
-                "join", "--name", name, "--nodes", hosts[2].address, "--user", UserHost.user, "--pk", key,
-                "--accept-new-host-keys",
-            ])
+            try await joinWhileOneIsOff(cluster, hosts, key: key)
             let said = try await cluster.check(["exec", "--name", name, "--role", "node", "--", "id", "-un"])
             #expect(said.split(separator: "\n").count == 2, "\(said)")
             try await copyAndBack(cluster, hosts)
@@ -65,6 +62,59 @@ extension ClusterTests {
             try await cluster.check(["delete", "--name", name])
             try await hosts[1].expectTraces(before)
         }
+    }
+
+    /// All connections break before, in and after every step: those that are needed are made anew, or the next command goes on.
+    private func runWhileConnectionsBreak(_ cluster: TestCluster, _ hosts: [UserHost], _ run: [String]) async throws {
+        var left = Self.points(of: try await cluster.plannedSteps(run + ["--dry-run"]))
+        #expect(left.count > 50)
+        var arguments = run
+        for attempt in 0... {
+            let run = try await cluster.sealer(arguments, holdingAt: left) { _ in
+                for host in hosts {
+                    _ = try await host.script("pkill --signal KILL --full '^sshd(-session)?: \(UserHost.user)'")
+                }
+            }
+            left.removeAll { run.points.contains($0) }
+            if run.outcome.status == 0 { break }
+            try #require(attempt < 20, "it does not get on: \(run.outcome.error)")
+            arguments = ["apply", "--name", cluster.name]
+        }
+        #expect(left.allSatisfy { !$0.hasPrefix("plan ") }, "\(left)")
+    }
+
+    /// A worker is off while another one joins: it is named, the other is a member, and when it is on again it alone is left.
+    private func joinWhileOneIsOff(_ cluster: TestCluster, _ hosts: [UserHost], key: String) async throws {
+        let (master, off, newcomer) = (hosts[0].container, hosts[1], hosts[2])
+        try await cluster.machine.check(["docker", "stop", "--time", "1", off.container])
+        // Its pods are not ready either, by then, and nobody waits for them.
+        try await waitUntil("Kubernetes has noticed") {
+            let pods = try await cluster.kubectl(
+                [
+                    "get", "pods", "--all-namespaces", "--field-selector=spec.nodeName=\(off.container)",
+                    #"--output=jsonpath={.items[*].status.conditions[?(@.type=="Ready")].status}"#,
+                ], on: master)
+            return pods.contains("False") && !pods.contains("True")
+        }
+        let join = try await cluster.sealer([
+            "join", "--name", cluster.name, "--nodes", newcomer.address, "--user", UserHost.user, "--pk", key,
+            "--accept-new-host-keys",
+        ])
+        #expect([68, 75].contains(join.status), "\(join.status): \(join.error)")
+        for words in ["\(off.address): could not get to the host", "sealer apply --name \(cluster.name)"] {
+            #expect(join.error.contains(words), "\(join.error)")
+        }
+        let members = try await cluster.nodes(through: master)
+        #expect(members.contains("\(newcomer.container)=True"), "\(members)")
+        let steps = try await cluster.plannedSteps(["plan", "--name", cluster.name])
+        #expect(steps == ["reach/\(off.address)", "record"], "\(steps)")
+        let status = try await cluster.check(["status", "--name", cluster.name])
+        #expect(status.contains("\(off.address): get to the host"), "\(status)")
+
+        try await cluster.machine.check(["docker", "start", off.container])
+        try await waitUntil("the worker answers again") { try await off.script("true").status == 0 }
+        try await cluster.check(["apply", "--name", cluster.name, "--yes"])
+        try await cluster.expectNothingToDo()
     }
 
     /// Files go to all hosts and come back; the same way as commands.
