@@ -1,6 +1,19 @@
 import Clusterfile
 
 extension Cluster {
+    /// This cluster without hosts of some addresses.
+    func without(_ gone: Set<String>) -> Cluster {
+        var rest = self
+        rest.hosts = hosts.compactMap { group in
+            guard group.provider != .container else { return group }
+            var group = group
+            group.addresses.removeAll { gone.contains($0.description) }
+            group.count = group.addresses.count
+            return group.addresses.isEmpty ? nil : group
+        }
+        return rest
+    }
+
     /// This cluster with the hosts of another one that it does not have itself.
     func joined(with other: Cluster) -> Cluster {
         var all = self

@@ -60,7 +60,8 @@ extension Engine {
         if unreached.count == sight.silent.count {
             do {
                 let plan = try await self.plan(cluster, work, places, unreached: unreached)
-                sight.drift = plan.steps.map(\.summary)
+                // Of who does not answer nothing is known that could be mended.
+                sight.drift = plan.steps.filter { $0.action != .reach }.map(\.summary)
                 sight.hosts = work.observation?.hosts ?? []
                 sight.nodes = work.observation?.kubernetes?.nodes
                 return sight

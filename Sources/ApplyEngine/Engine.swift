@@ -238,7 +238,19 @@ public struct Engine: Sendable {
         let message = failure.map { Failure.words(of: $0) }
         // In a task of its own: this one may be cancelled, and the end must be recorded all the same.
         try await Task { try await journal.close(done: outcome.done.count, message: message) }.value
-        if let failure { throw failure }
+        guard let failure else { return }
+        try await note(takenBack: outcome.takenBack(of: plan), folder)
+        throw failure
+    }
+
+    /// Notes that hosts are not the cluster's any more, although something else failed.
+    private func note(takenBack hosts: Set<String>, _ folder: ClusterFolder) async throws {
+        guard !hosts.isEmpty else { return }
+        try await BlockingPool.shared.run {
+            if let members = try folder.readCluster(folder.members) {
+                try folder.write(members.without(hosts), to: folder.members)
+            }
+        }
     }
 
     private func checkClaim(_ folder: ClusterFolder, _ cluster: Cluster, _ options: Options) async throws {

@@ -16,7 +16,9 @@ struct HostCheck {
     let progress: any ProgressSink
 
     /// Shows warnings, and throws what is fatal, all of it at once.
-    func check(_ hosts: [HostObservation]) throws {
+    ///
+    /// - Parameter silent: members whose hosts do not answer.
+    func check(_ hosts: [HostObservation], silent: [NodeStatus]) throws {
         let subjects = hosts.filter { $0.mark == nil }.map { host in
             var facts = host.facts
             facts.hostname = host.nodeName
@@ -41,7 +43,7 @@ struct HostCheck {
         for host in hosts where !image.config.platform.runs(on: host.facts.platform) {
             fatal.append("\(host.host): it is \(host.facts.platform), the image is for \(image.config.platform)")
         }
-        fatal += Self.doubleNames(hosts)
+        fatal += Self.doubleNames(hosts, silent)
         guard fatal.isEmpty else {
             throw Failure(
                 .invalidInput, "the hosts are not fit:\n\(fatal.joined(separator: "\n"))",
@@ -50,10 +52,11 @@ struct HostCheck {
     }
 
     /// Names that a new host shares with a member; the checker sees only the new ones.
-    private static func doubleNames(_ hosts: [HostObservation]) -> [String] {
-        let members = Dictionary(hosts.filter { $0.mark != nil }.map { ($0.nodeName, $0.host) }) { first, _ in
-            first
-        }
+    private static func doubleNames(_ hosts: [HostObservation], _ silent: [NodeStatus]) -> [String] {
+        let members = Dictionary(
+            hosts.filter { $0.mark != nil }.map { ($0.nodeName, $0.host) }
+                + silent.map { ($0.name, "the member at \($0.address ?? $0.name), which does not answer,") }
+        ) { first, _ in first }
         return hosts.filter { $0.mark == nil }.compactMap { host in
             members[host.nodeName].map {
                 "\(host.host): its host name \(host.nodeName) is that of \($0) too"

@@ -42,8 +42,7 @@ public struct PodNetworkPlan: Sendable {
             }
             return PodNetwork.Part(node: node.name, address: address, networks: parts[node.name] ?? [])
         }
-        // In an order of its own: that of the hosts may change.
-        table = PodNetwork.table(of: all.sorted { $0.node < $1.node })
+        table = PodNetwork.table(of: all)
         self.parts = Dictionary(all.map { ($0.node, $0) }) { first, _ in first }
     }
 

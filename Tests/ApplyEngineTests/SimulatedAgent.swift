@@ -74,7 +74,14 @@ struct SimulatedAgent: Sendable {
         if cut == .before { return await channel.terminate() }
         var reply: AgentReply
         do {
-            reply = try await handle(AgentProtocol.decode(AgentRequest.self, message), stream)
+            let request = try AgentProtocol.decode(AgentRequest.self, message)
+            let isLast = host.world.with { state in
+                guard state.machines[host.name]?.lastWord == request.word else { return false }
+                state.machines[host.name]?.isOff = true
+                return true
+            }
+            if isLast { return await channel.terminate() }
+            reply = try await handle(request, stream)
         } catch {
             reply = .failed(RemoteFailure(error))
         }

@@ -26,6 +26,8 @@ final class SimulatedWorld: Sendable {
         var programs: Set<String> = []
         /// Whether it is switched off.
         var isOff = false
+        /// The request at which it goes off.
+        var lastWord: String?
         /// Draws what goes wrong there; each machine has its own, so that a seed says the same whatever the others do.
         var dice = SeededGenerator(seed: 0)
 

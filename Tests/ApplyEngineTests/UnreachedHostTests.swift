@@ -139,4 +139,99 @@ struct UnreachedHostTests {
         await #expect(throws: Failure.self) { try await site.apply() }
         #expect(site.world.with { $0.isAlone } == false)
     }
+
+    @Test("is noted also when it goes silent in the middle of looking")
+    func middle() async throws {
+        let scratch = try Scratch()
+        var site = try await SimulatedSite.make(scratch.path)
+        site.draft.disk = "hdd"
+        site.change { $0.machines["10.0.1.1"]?.lastWord = "inspect" }
+        let failure = await #expect(throws: Failure.self) { try await site.apply() }
+        #expect(failure.map { "\($0)".contains("10.0.1.1: could not get to the host") } == true)
+        #expect(site.world.with { $0.nodes["host-10-0-1-2"]?.labels["disk"] } == "hdd")
+    }
+
+    @Test("is a master whatever the Clusterfile calls it now, and gives its name to no other host: nothing is written")
+    func keepsWhatItIs() async throws {
+        let scratch = try Scratch()
+        var site = try await SimulatedSite.make(scratch.path, masters: ["10.0.0.2", "10.0.0.3", "10.0.0.4"])
+        let before = site.world.with { $0.writes }
+        switchOff("10.0.0.4", site)
+        let draft = site.draft
+        site.draft.masters = ["10.0.0.2", "10.0.0.3"]
+        site.draft.workers.append("10.0.0.4")
+        let failure = await #expect(throws: Failure.self) { try await site.apply() }
+        #expect(failure?.what == "no route to host" && failure?.place == "10.0.0.4", "\(String(describing: failure))")
+        #expect(site.world.with { $0.writes } == before)
+        switchOn("10.0.0.4", site)
+        site.draft = draft
+
+        switchOff("10.0.1.2", site)
+        site.world.add("10.0.1.3", hostname: "host-10-0-1-2")
+        site.draft.workers.append("10.0.1.3")
+        let double = await #expect(throws: Failure.self) { try await site.apply() }
+        #expect(double?.kind == .invalidInput, "\(String(describing: double))")
+        let words =
+            "10.0.1.3: its host name host-10-0-1-2 is that of the member at 10.0.1.2, which does not answer, too"
+        #expect(double?.what.contains(words) == true, "\(String(describing: double))")
+    }
+
+    @Test("keeps a host that left from being taken back twice, and notes from going that are its own too")
+    func leftBehind() async throws {
+        let scratch = try Scratch()
+        var site = try await SimulatedSite.make(scratch.path)
+        switchOff("10.0.1.1", site)
+        site.draft.workers = ["10.0.1.1"]
+        await #expect(throws: Failure.self) { try await site.apply() }
+        #expect(site.world.with { $0.machines["10.0.1.2"]?.services.isEmpty } == true)
+        #expect(
+            try site.folder.readCluster(site.folder.members)?.members.map { $0.address?.description } == [
+                "10.0.0.2", "10.0.1.1",
+            ])
+        #expect(try await site.engine.plan(try site.draft.cluster()).steps.map(\.id) == ["reach/10.0.1.1", "record"])
+    }
+
+    /// A difference of a master, with a worker that does not answer.
+    private func difference(_ change: (inout ClusterDifference) -> Void) throws -> Plan {
+        var difference = ClusterDifference(
+            hosts: [NodeDifference(host: "a", isMaster: true)], first: "a", isInitialised: true,
+            unreached: [UnreachedMember(host: "b", isMember: true)])
+        change(&difference)
+        return try Planner.plan(cluster: "demo", image: ContentDigest.sample, difference)
+    }
+
+    @Test("is not taken for a host that is to be made, and holds up what its own scripts hang on")
+    func planned() throws {
+        let cluster = try Cluster.parse(
+            """
+            apiVersion: sealer.io/v2
+            kind: Cluster
+            metadata: {name: demo}
+            spec:
+              image: demo
+              provider: container
+              masters: {count: 1}
+              nodes: {count: 2}
+            """, file: "Clusterfile"
+        ).cluster
+        let names = [(name: "a", isMaster: true), (name: "b", isMaster: false), (name: "c", isMaster: false)]
+        let mixed = try difference {
+            $0.add(
+                fresh: .fresh(cluster, hosts: names, podNetworking: .bridge, reason: "c is not there"),
+                order: names.map(\.name), registered: ["b"])
+        }
+        #expect(mixed.steps.filter { $0.host == "b" }.map(\.id) == ["reach/b"])
+        #expect(mixed.steps.contains { $0.id == "join/c" })
+
+        let forgetting = try difference { $0.hosts[0].forgets = "it has notes" }
+        #expect(forgetting.steps.first { $0.id == "forget/a" }?.after.contains("reach/b") == true)
+        // Pods are well, and launched, only with what the cluster was told.
+        let told = try difference {
+            $0.configuration = .init(parts: [.kubeProxy], reason: "other settings")
+            ($0.launch, $0.pods) = ("another image", "not seen")
+        }
+        for id in ["pods", "launch"] {
+            #expect(told.steps.first { $0.id == id }?.after.contains("upload-configuration") == true, "\(id)")
+        }
+    }
 }

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Synchronization
 import SystemPackage
 import TestSupport
 import Testing
@@ -11,10 +12,18 @@ struct FailpointTests {
     func hold() async throws {
         let scratch = try Scratch()
         let file = scratch.path.appending("begin join%2Fa")
-        let holding = Task { try await Failpoint.hold("begin join/a", in: scratch.path.string) }
-        while !FileManager.default.fileExists(atPath: file.string) { try await Task.sleep(for: .milliseconds(5)) }
+        let hasEnded = Mutex(false)
+        async let holding: Void = {
+            try await Failpoint.hold("begin join/a", in: scratch.path.string)
+            hasEnded.withLock { $0 = true }
+        }()
+        for _ in 0..<6000 where !FileManager.default.fileExists(atPath: file.string) {
+            try await Task.sleep(for: .milliseconds(5))
+        }
+        try await Task.sleep(for: .milliseconds(100))
+        #expect(!hasEnded.withLock { $0 })
         try FileManager.default.removeItem(atPath: file.string)
-        try await holding.value
+        try await holding
     }
 
     @Test("are read from the variable's text; what is none is passed over")

@@ -72,13 +72,18 @@ final class ClusterWork: StepPerformer {
         _ places: [HostPlace], unreached known: [UnreachedHost]? = nil
     ) async throws -> (ClusterBlueprint, ClusterObservation) {
         var seen = try await observer.observe(places, unreached: known)
+        // It may be called a worker now, and be a master that others must not do without.
+        for node in seen.unreachedNodes where node.isMaster {
+            if let host = seen.unreached.first(where: { $0.isNode(node) }) { throw host.failure }
+        }
         try await settleIdentity(seen)
         for index in seen.hosts.indices { seen.hosts[index].wantedName = try source.wantedName(of: seen.hosts[index]) }
         try HostCheck(
             image: source.image, settings: source.settings, registryHost: source.registryHost, progress: progress
-        ).check(seen.hosts)
-        let blueprint = try source.blueprint(for: seen)
-        let observation = try await observer.complete(seen, for: blueprint)
+        ).check(seen.hosts, silent: seen.unreachedNodes)
+        var blueprint = try source.blueprint(for: seen)
+        let observation = try await observer.complete(seen, for: blueprint, mayLose: known == nil)
+        if observation.hosts.count < seen.hosts.count { blueprint = try source.blueprint(for: observation) }
         for host in known == nil ? observation.unreached : [] {
             progress.send(
                 .warning("\(host.host) does not answer, nothing is done to it: \(Failure.words(of: host.failure))"))

@@ -44,6 +44,13 @@ public struct PlanExecutor: Sendable {
         /// Whether it ended early because it was asked to.
         public var isPaused = false
 
+        /// The hosts that were taken back to what they were, with all that belongs to it.
+        func takenBack(of plan: Plan) -> Set<String> {
+            let done = Set(done)
+            let left = Set(plan.steps.filter { !done.contains($0.id) }.compactMap(\.host))
+            return Set(plan.steps.filter { $0.action == .reset }.compactMap(\.host)).subtracting(left)
+        }
+
         /// What to tell of it; nil when all was done.
         ///
         /// - Parameter resume: the command that goes on from here.

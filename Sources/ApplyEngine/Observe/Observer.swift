@@ -50,20 +50,42 @@ struct Observer: Sendable {
     }
 
     /// Looks at what the blueprint says that matters.
-    func complete(_ observation: ClusterObservation, for blueprint: ClusterBlueprint) async throws -> ClusterObservation
-    {
-        var observation = observation
+    ///
+    /// - Parameter mayLose: whether those that do not answer any more are noted; else one is a failure.
+    func complete(
+        _ observation: ClusterObservation, for blueprint: ClusterBlueprint, mayLose: Bool
+    ) async throws -> ClusterObservation {
         let nodes = Dictionary(blueprint.nodes.map { ($0.host, $0) }) { first, _ in first }
-        observation.hosts = try await withThrowingTaskGroup(of: (Int, HostObservation).self) { group in
+        let seen = try await withThrowingTaskGroup(of: (Int, Look).self) { group in
             for (number, host) in observation.hosts.enumerated() {
                 guard let node = nodes[host.host] else { continue }
-                group.addTask { (number, try await inspect(host, for: node)) }
+                group.addTask {
+                    do {
+                        return (number, .seen(try await inspect(host, for: node)))
+                    } catch {
+                        guard mayLose, let lost = UnreachedHost(host, error) else { throw error }
+                        return (number, .lost(lost))
+                    }
+                }
             }
-            var hosts = observation.hosts
-            for try await (number, host) in group { hosts[number] = host }
-            return hosts
+            return try await group.reduce(into: [:]) { $0[$1.0] = $1.1 }
         }
-        return observation
+        var complete = observation
+        complete.hosts = []
+        for (number, host) in observation.hosts.enumerated() {
+            switch seen[number] {
+            case .seen(let host): complete.hosts.append(host)
+            case .lost(let host): complete.unreached.append(host)
+            case nil: complete.hosts.append(host)
+            }
+        }
+        return complete
+    }
+
+    /// What came of looking at a host.
+    private enum Look {
+        case seen(HostObservation)
+        case lost(UnreachedHost)
     }
 
     private func inspect(_ seen: HostObservation, for node: NodeBlueprint) async throws -> HostObservation {

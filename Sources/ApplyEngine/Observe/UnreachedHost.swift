@@ -11,15 +11,22 @@ public struct UnreachedHost: Sendable {
     public var host: String
     /// The address by which the others reach it; nil when it is not known.
     public var address: String?
+    /// What the Clusterfile says of it.
+    public var member: ClusterMember
     /// Why it could not be reached.
     public var failure: Failure
 
     /// Makes one of a place that `error` came from; nil when the others cannot go on without it.
     init?(_ place: HostPlace, _ error: any Error) {
-        guard !place.member.isMaster, let failure = error as? Failure, failure.isSilence else { return nil }
-        host = place.name
-        address = place.address
-        self.failure = failure
+        self.init(place.name, place.member, place.address, error)
+    }
+
+    /// Makes one of a host that answered before; nil when the others cannot go on without it.
+    init?(_ seen: HostObservation, _ error: any Error) { self.init(seen.host, seen.member, seen.address, error) }
+
+    private init?(_ host: String, _ member: ClusterMember, _ address: String?, _ error: any Error) {
+        guard !member.isMaster, let failure = error as? Failure, failure.isSilence else { return nil }
+        (self.host, self.member, self.address, self.failure) = (host, member, address, failure)
     }
 
     /// Whether a node of the cluster is this host.
@@ -35,5 +42,21 @@ extension ClusterObservation {
     /// What Kubernetes says of the nodes on hosts that were not reached.
     var unreachedNodes: [NodeStatus] {
         (kubernetes?.nodes ?? []).filter { node in unreached.contains { $0.isNode(node) } }
+    }
+
+    /// The nodes that there are or shall be, with their addresses, in the order of the Clusterfile; of hosts that do not answer those
+    /// that Kubernetes knows.
+    func nodes(of cluster: Cluster) -> [(name: String, address: String)] {
+        let silent = unreached.flatMap { host in
+            (kubernetes?.nodes ?? []).filter(host.isNode).compactMap { node in
+                node.address.map { (member: host.member, name: node.name, address: $0) }
+            }
+        }
+        let all = hosts.map { (member: $0.member, name: $0.nodeName, address: $0.address) } + silent
+        let places = Dictionary(cluster.members.enumerated().map { ($1, $0) }) { first, _ in first }
+        let inOrder = all.enumerated().sorted {
+            (places[$0.element.member] ?? 0, $0.offset) < (places[$1.element.member] ?? 0, $1.offset)
+        }
+        return inOrder.map { ($0.element.name, $0.element.address) }
     }
 }

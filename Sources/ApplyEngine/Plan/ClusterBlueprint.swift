@@ -190,12 +190,8 @@ struct BlueprintSource: Sendable {
         let parts =
             settings.podNetworking == .bridge
             ? try PodNetworkPlan(
-                network: settings.network,
                 // Those that do not answer keep theirs, and the others the way to it.
-                nodes: hosts.map { ($0.nodeName, $0.address) }
-                    + observation.unreachedNodes.compactMap { node in
-                        node.address.map { (node.name, $0) }
-                    }, present: present)
+                network: settings.network, nodes: observation.nodes(of: cluster), present: present)
             : nil
         let masters = hosts.filter(\.member.isMaster)
         let configuration = try ConfigurationFields(settings)

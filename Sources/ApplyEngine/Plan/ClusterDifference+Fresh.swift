@@ -48,7 +48,7 @@ extension ClusterDifference {
     mutating func add(fresh: ClusterDifference, order: [String], registered: Set<String>) {
         provision = fresh.provision
         registryHost = fresh.registryHost
-        let known = Set(hosts.map(\.host))
+        let known = Set(hosts.map(\.host) + unreached.map(\.host))
         var new = fresh.hosts.filter { !known.contains($0.host) }
         for index in new.indices where registered.contains(new[index].host) { new[index].membership = .begun }
         // Who is there already must learn of those that come.

@@ -25,7 +25,7 @@ extension Planner {
             step(
                 "forget/\(host.host)", .verify, .settle, on: host.host,
                 "note that all hosts that came have all that belongs to them",
-                reason, after: whole + closing + settled, limit: 60)
+                reason, after: whole + closing + settled + membersToReach, limit: 60)
         }
     }
 

@@ -278,20 +278,22 @@ public struct Planner: Sendable {
                 after: after,
                 limit: 3600)
         }
+        // What it changes pods have, and what is noted of it lies where launches are noted.
+        let told = ["upload-configuration"]
         // What is launched lies in the rootfs.
         let labels = difference.hosts.map { "label/\($0.host)" } + ["configuration/\(difference.first)"]
         if difference.needsLaunchForNetwork {
-            launch(&self, after: members + imageSource + labels)
+            launch(&self, after: members + imageSource + labels + told)
             wait(&self, after: members + touched + ["launch"])
         } else {
             wait(&self, after: members + touched)
-            launch(&self, after: ["ready"] + imageSource + labels)
+            launch(&self, after: ["ready"] + imageSource + labels + told)
         }
         if names.contains("launch") || names.contains("ready") || difference.pods != nil {
             step(
                 "pods", .verify, .waitForPods, "wait until every pod is ready",
                 difference.pods ?? "see that all is well",
-                after: ["launch", "ready"], limit: 630)
+                after: ["launch", "ready"] + members + touched + labels + told, limit: 630)
         }
         let whole = ["ready", "launch", "pods"] + members
         for host in difference.hosts { addPlugins(.postInstall, on: host, .verify, after: whole) }

@@ -12,7 +12,7 @@ struct StatusCommand: ContextCommand {
             changes nothing else there.
 
             Hosts that do not answer are named with the reason, and with what Kubernetes says of them; everything else is \
-            shown all the same. What would have to be done can only be told when every host and the API server answer. The \
+            shown all the same. What would have to be done can only be told when all masters and the API server answer. The \
             command fails when no host can be reached, or the Clusterfile or its image cannot be read.
 
             Example:

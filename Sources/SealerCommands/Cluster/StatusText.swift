@@ -52,7 +52,10 @@ struct StatusText {
 
     private var drift: [String] {
         guard let drift = status.drift else { return ["drift: what would have to be done cannot be told"] }
-        if drift.isEmpty { return ["drift: none, the cluster is what its Clusterfile says"] }
+        if drift.isEmpty {
+            let whole = "drift: none, the cluster is what its Clusterfile says"
+            return [status.problems.isEmpty ? whole : "drift: none of what could be looked at"]
+        }
         return ["drift, which 'sealer apply \(source)' would mend:"] + drift.map { "  \($0)" }
     }
 }
