@@ -1,7 +1,7 @@
 import Clusterfile
 
 extension Cluster {
-    /// This cluster without hosts of some addresses.
+    /// This cluster without the hosts at some addresses. Containers have none, so they stay.
     func without(_ gone: Set<String>) -> Cluster {
         var rest = self
         rest.hosts = hosts.compactMap { group in

@@ -72,8 +72,8 @@ public struct ClusterStatus: Sendable, Encodable {
     public var applications: [String]
     /// The masters' certificates, those that end first in front.
     public var certificates: [Certificate]
-    /// What `sealer apply` would do, a line for each step; empty when it is what its Clusterfile says, nil when
-    /// that cannot be told.
+    /// What `sealer apply` would do, a line for each step, without what workers need that do not answer. Empty when all that
+    /// was seen is what its Clusterfile says (`problems` names the rest), nil when that cannot be told.
     public var drift: [String]?
     /// What could not be looked at and why, a line for each; empty when everything was seen.
     public var problems: [String]

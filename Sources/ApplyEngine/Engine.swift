@@ -25,7 +25,7 @@ public struct Engine: Sendable {
     /// - Parameters:
     ///   - state: the folder that holds a folder for each cluster.
     ///   - makeRuntime: gives what installs Kubernetes for a cluster's settings.
-    ///   - clock: what a step waits by before it tries again on a host that was lost.
+    ///   - clock: what is waited by before a host that was lost, or could not be reached, is tried again.
     public init(
         store: ImageStore, state: FilePath, infra: any InfraProvider, connector: any HostConnector,
         makeRuntime: @escaping @Sendable (ClusterSettings) throws -> any KubernetesRuntime,

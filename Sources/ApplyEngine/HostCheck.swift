@@ -55,7 +55,7 @@ struct HostCheck {
     private static func doubleNames(_ hosts: [HostObservation], _ silent: [NodeStatus]) -> [String] {
         let members = Dictionary(
             hosts.filter { $0.mark != nil }.map { ($0.nodeName, $0.host) }
-                + silent.map { ($0.name, "the member at \($0.address ?? $0.name), which does not answer,") }
+                + silent.map { ($0.name, "the silent member at \($0.address ?? $0.name)") }
         ) { first, _ in first }
         return hosts.filter { $0.mark == nil }.compactMap { host in
             members[host.nodeName].map {

@@ -39,7 +39,7 @@ public struct Cluster: Hashable, Sendable {
     public var configs: [ConfigOverlay]
     /// Extra work at named phases.
     public var plugins: [Plugin]
-    /// Where what depends on the image stands in the file.
+    /// The places in the file of what can only be checked when the image is known.
     public var origins = Origins()
 
     /// The folder on nodes that rootfs are unpacked below unless a Clusterfile says otherwise.

@@ -1,5 +1,5 @@
-/// Where fields stand in the file that they were read from, for what is found wrong with them later. Clusters that say the same are
-/// the same wherever they say it, so all origins are equal.
+/// Where fields stand in the file that they were read from, for what is found wrong with them later. Clusters that say the same
+/// are the same wherever they say it, so all origins are equal.
 public struct Origins: Hashable, Sendable {
     private var places: [String: String] = [:]
 

@@ -172,7 +172,7 @@ struct UnreachedHostTests {
         let double = await #expect(throws: Failure.self) { try await site.apply() }
         #expect(double?.kind == .invalidInput, "\(String(describing: double))")
         let words =
-            "10.0.1.3: its host name host-10-0-1-2 is that of the member at 10.0.1.2, which does not answer, too"
+            "10.0.1.3: its host name host-10-0-1-2 is that of the silent member at 10.0.1.2 too"
         #expect(double?.what.contains(words) == true, "\(String(describing: double))")
     }
 

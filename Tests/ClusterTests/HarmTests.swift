@@ -15,7 +15,6 @@ extension TestCluster {
     func sealer(
         _ arguments: [String], holdingAt points: [String], harm: @escaping @Sendable (String) async throws -> Void
     ) async throws -> HarmedRun {
-        // Names of hosts and steps hold no such characters.
         let folder = self.folder.appending("held")
         if FileManager.default.fileExists(atPath: folder.string) {
             try FileManager.default.removeItem(atPath: folder.string)

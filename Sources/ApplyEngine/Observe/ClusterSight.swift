@@ -12,7 +12,7 @@ struct ClusterSight: Sendable {
     private(set) var silent: Set<String> = []
     /// What Kubernetes says of its nodes; nil when it could not be asked or does not answer.
     var nodes: [NodeStatus]?
-    /// What would have to be done; nil when it cannot be told.
+    /// What would have to be done on what answers; nil when it cannot be told.
     var drift: [String]?
     /// What could not be looked at and why, a line for each.
     private(set) var problems: [String] = []

@@ -54,6 +54,6 @@ public struct ClusterObservation: Sendable {
     public var hosts: [HostObservation]
     /// The cluster; nil when there is none.
     public var kubernetes: KubernetesObservation?
-    /// The hosts that did not answer.
+    /// The workers that did not answer.
     public var unreached: [UnreachedHost] = []
 }

@@ -25,7 +25,7 @@ struct Observer: Sendable {
     /// Looks at all hosts at once, and at the cluster if there is one.
     ///
     /// - Parameter known: hosts that are known not to answer, which are not asked again; all others must answer then. With nil,
-    ///   those that do not answer are noted.
+    ///   workers that do not answer are noted.
     /// - Throws: a failure that names every host that could not be looked at, when the others cannot go on without one of them.
     func observe(_ places: [HostPlace], unreached known: [UnreachedHost]? = nil) async throws -> ClusterObservation {
         let silent = Set((known ?? []).map(\.host))
@@ -51,7 +51,7 @@ struct Observer: Sendable {
 
     /// Looks at what the blueprint says that matters.
     ///
-    /// - Parameter mayLose: whether those that do not answer any more are noted; else one is a failure.
+    /// - Parameter mayLose: whether workers that do not answer any more are noted; else one is a failure.
     func complete(
         _ observation: ClusterObservation, for blueprint: ClusterBlueprint, mayLose: Bool
     ) async throws -> ClusterObservation {

@@ -44,8 +44,8 @@ extension ClusterObservation {
         (kubernetes?.nodes ?? []).filter { node in unreached.contains { $0.isNode(node) } }
     }
 
-    /// The nodes that there are or shall be, with their addresses, in the order of the Clusterfile; of hosts that do not answer those
-    /// that Kubernetes knows.
+    /// The nodes that there are or shall be, with their addresses, in the order of the Clusterfile; of hosts that do not
+    /// answer those that Kubernetes knows.
     func nodes(of cluster: Cluster) -> [(name: String, address: String)] {
         let silent = unreached.flatMap { host in
             (kubernetes?.nodes ?? []).filter(host.isNode).compactMap { node in

@@ -23,7 +23,7 @@ public struct ClusterDifference: Sendable, Hashable {
     public var record: String?
     /// Members that must go.
     public var leaving: [LeavingNode]
-    /// Hosts that shall be members and did not answer.
+    /// Workers that shall be members and did not answer.
     public var unreached: [UnreachedMember]
     /// What of the cluster's configuration must be told to it; nil when it has all.
     public var configuration: Configuration?
@@ -151,7 +151,7 @@ public struct LeavingNode: Sendable, Hashable {
     }
 }
 
-/// A host that shall be a member and did not answer: what it lacks is not known.
+/// A worker that shall be a member and did not answer: what it lacks is not known.
 public struct UnreachedMember: Sendable, Hashable {
     /// The host, as steps name it.
     public var host: String

@@ -15,7 +15,8 @@ struct ApplyCommand: ContextCommand {
             Looks at all hosts and the cluster, and does only what is missing. After a failure, or when it was interrupted, run it \
             again: it goes on from there. Ctrl-C ends it between steps, a second Ctrl-C at once.
 
-            A worker that does not answer is left out, and the command then fails and names it. Without a master nothing is done.
+            A worker that does not answer is left out, and the command then fails and names it; while it is no member yet, nothing \
+            is launched either. When any master does not answer, nothing is done.
 
             Steps that end or delete something are done only with --yes. A plan that --plan names is executed without it, such \
             steps included: who gives a plan has seen it.

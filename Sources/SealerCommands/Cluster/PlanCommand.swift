@@ -10,7 +10,8 @@ struct PlanCommand: ContextCommand {
         abstract: "Say what would be done to make a cluster what its Clusterfile says, and do none of it.",
         discussion: """
             On hosts that it looks at it places its agent, which is sealer's own executable, below /var/lib/sealer/bin, and \
-            changes nothing else there. A worker that does not answer is named; what it needs is not known. A master must answer.
+            changes nothing else there. A worker that does not answer is named, for what it needs is not known. \
+            All masters must answer.
 
             With --output json the result is a file that 'sealer apply --plan' executes. With --detailed-exitcode the exit \
             code is 0 when there is nothing to do, 2 when there is something, and 1 after any error, whatever its code is \

@@ -54,7 +54,7 @@ struct StatusText {
         guard let drift = status.drift else { return ["drift: what would have to be done cannot be told"] }
         if drift.isEmpty {
             let whole = "drift: none, the cluster is what its Clusterfile says"
-            return [status.problems.isEmpty ? whole : "drift: none of what could be looked at"]
+            return [status.problems.isEmpty ? whole : "drift: none in what could be looked at"]
         }
         return ["drift, which 'sealer apply \(source)' would mend:"] + drift.map { "  \($0)" }
     }
