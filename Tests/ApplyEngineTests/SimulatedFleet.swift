@@ -72,6 +72,8 @@ final class SimulatedFleet: StepPerformer {
         var installing: Set<String> = []
         var installed: Set<String> = []
         var effects: [String] = []
+        /// The same of all plans.
+        var life: [String] = []
         var launches: [Int] = []
         var plugins: [Plugin] = []
         /// The hosts that scripts ran for after they came, by script and where it ran.
@@ -84,7 +86,9 @@ final class SimulatedFleet: StepPerformer {
     }
 
     private let state: Mutex<World>
-    private let generator: Mutex<SeededGenerator>
+    private let seed: UInt64
+    /// How often each step was tried.
+    private let attempts = Mutex<[PlanStep.ID: UInt64]>([:])
     /// How many of a thousand steps go wrong.
     private let faults: Int
 
@@ -104,7 +108,7 @@ final class SimulatedFleet: StepPerformer {
             }
         }
         state = Mutex(World(hosts: hosts, wanted: wanted, plugins: plugins))
-        generator = Mutex(SeededGenerator(seed: seed))
+        self.seed = seed
         self.faults = faults
     }
 
@@ -202,11 +206,22 @@ final class SimulatedFleet: StepPerformer {
 
     // MARK: - What steps do
 
-    func perform(_ step: PlanStep, handle: Step) async throws {
-        let fault = generator.withLock { generator -> Fault? in
-            guard Int.random(in: 0..<1000, using: &generator) < faults else { return nil }
-            return Fault.allCases.randomElement(using: &generator)
+    /// What goes wrong with a step: by the seed, the step and the attempt alone, whatever runs beside it, so that a seed is always the
+    /// same life.
+    private func draw(_ step: PlanStep) -> Fault? {
+        let attempt = attempts.withLock { attempts in
+            attempts[step.id, default: 0] += 1
+            return attempts[step.id] ?? 0
         }
+        var hash = seed ^ 14_695_981_039_346_656_037
+        for byte in "\(step.id) \(attempt)".utf8 { hash = (hash ^ UInt64(byte)) &* 1_099_511_628_211 }
+        var dice = SeededGenerator(seed: hash)
+        guard Int.random(in: 0..<1000, using: &dice) < faults else { return nil }
+        return Fault.allCases.randomElement(using: &dice)
+    }
+
+    func perform(_ step: PlanStep, handle: Step) async throws {
+        let fault = draw(step)
         if fault == .before { throw Failure(.unreachable, "lost before the step", at: step.host) }
         let touchesEtcd =
             switch step.action {
@@ -256,6 +271,7 @@ final class SimulatedFleet: StepPerformer {
 
     private static func act(_ step: PlanStep, _ world: inout World, isHalf: Bool) {
         world.effects.append(step.id)
+        world.life.append("\(step.id)\(isHalf ? ", half" : "")")
         func need(_ condition: Bool, _ what: String) {
             if !condition { world.violations.append("\(step.id) began although \(what)") }
         }

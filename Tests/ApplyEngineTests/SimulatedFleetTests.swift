@@ -82,6 +82,25 @@ struct SimulatedFleetTests {
         }
     }
 
+    @Test("a seed is always the same life")
+    func replay() async throws {
+        for seed: UInt64 in 1...20 {
+            var lives: [[String]] = []
+            for _ in 0..<3 {
+                var dice = SeededGenerator(seed: seed)
+                let fleet = SimulatedFleet(
+                    masters: 3, nodes: 5, isContainer: false, faults: 150, plugins: Self.plugins, seed: seed)
+                try await converge(fleet, seed: seed, concurrency: 16)
+                fleet.changeAtRandom(&dice)
+                try await converge(fleet, seed: seed, concurrency: 16)
+                // Steps of one plan end in any order.
+                lives.append(fleet.change { $0.life.sorted() })
+            }
+            #expect(lives[0].count > 50)
+            #expect(lives[0] == lives[1] && lives[1] == lives[2], "seed \(seed)")
+        }
+    }
+
     @Test("a thousand hosts are planned and applied")
     func thousand() async throws {
         let fleet = SimulatedFleet(masters: 3, nodes: 997, isContainer: false, faults: 0, seed: 1)
@@ -117,7 +136,8 @@ extension SimulatedFleet {
                 }
             case 3:
                 // Somebody tampers with a host.
-                if let name = world.wanted.randomElement() {
+                if !world.wanted.isEmpty {
+                    let name = world.wanted[number % world.wanted.count]
                     world.hosts[name]?.aspects.remove(.podNetwork)
                     world.hosts[name]?.names = false
                     for path in world.configs.keys { world.hosts[name]?.configured[path] = -1 }
