@@ -269,4 +269,23 @@ struct EngineTakeoverTests {
         _ = try await site.engine.delete("fleet")
         #expect(files() == [own])
     }
+
+    @Test(
+        "has its scripts run anew where their environment has changed, and is launched anew with another one of the whole"
+    )
+    func environment() async throws {
+        let scratch = try Scratch()
+        let site = try await SimulatedSite.make(scratch.path)
+        func steps(_ place: String, _ words: String) async throws -> (hosts: Set<String>, hasLaunch: Bool) {
+            let text = site.draft.text.replacing(place, with: "\(words)\(place)")
+            let plan = try await site.engine.plan(try Cluster.parse(text, file: "Clusterfile").cluster)
+            let installing = plan.steps.filter { $0.action == .installRuntime }
+            #expect(installing.allSatisfy { $0.reason == "the rootfs or the environment of its scripts has changed" })
+            return (Set(installing.compactMap(\.host)), plan.steps.contains { $0.action == .launch })
+        }
+        let whole = try await steps("  hosts:\n", "  env: [COLOUR=blue]\n")
+        #expect(whole.hosts == ["10.0.0.2", "10.0.1.1", "10.0.1.2"] && whole.hasLaunch)
+        let some = try await steps("labels: {disk", "env: [DISK=fast], ")
+        #expect(some.hosts == ["10.0.1.1", "10.0.1.2"] && !some.hasLaunch)
+    }
 }

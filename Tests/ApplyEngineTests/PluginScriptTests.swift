@@ -41,13 +41,15 @@ struct PluginScriptTests {
     /// Runs a script.
     ///
     /// - Returns: what was kept of its output, the arguments that its commands had, and why it failed.
-    private func run(_ data: String, isMaster: Bool = true, isGone: Bool = false) async throws -> (
+    private func run(
+        _ data: String, isMaster: Bool = true, isGone: Bool = false, timeout: Int = 60
+    ) async throws -> (
         kept: String, arguments: [String], failure: Failure?
     ) {
         let scratch = try Scratch()
         let host = ThisMachine()
         let script = PluginScript(
-            Plugin(name: "p", kind: .shell, phases: [.postJoin], data: data, timeout: 60), at: .postJoin,
+            Plugin(name: "p", kind: .shell, phases: [.postJoin], data: data, timeout: timeout), at: .postJoin,
             ["REGION": "north"], rootfs: scratch.path.string, isMaster: isMaster, isGone: isGone)
         let kept = Mutex("")
         var failure: Failure?
@@ -85,6 +87,12 @@ struct PluginScriptTests {
             #expect(failure?.kind == .commandFailed)
             #expect(failure?.what.contains("the plugin p at post-join failed with status 1") == true)
         }
+    }
+
+    @Test("that takes longer than its timeout fails, and the failure names it")
+    func timeout() async throws {
+        let (_, _, failure) = try await run("sleep 600", timeout: 1)
+        #expect(failure?.kind == .timeout, "\(String(describing: failure))")
     }
 
     @Test("stands in no list of arguments: it may hold secrets")

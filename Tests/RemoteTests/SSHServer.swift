@@ -46,7 +46,7 @@ final class SSHServer: Sendable {
     var userKnownHosts: FilePath { folder.appending("user-known-hosts") }
     var configuration: FilePath { folder.appending("ssh-config") }
 
-    static let programs = ["ssh", "sshd", "sudo", "ssh-keygen", "openssl", "unshare"]
+    static let programs = ["ssh", "sshd", "sudo", "ssh-keygen", "ssh-agent", "ssh-add", "openssl", "unshare"]
 
     static var isPossible: Bool { geteuid() == 0 && programs.allSatisfy { Program($0) != nil } }
 
@@ -103,7 +103,7 @@ final class SSHServer: Sendable {
         let hash = try await tool.run(
             ["passwd", "-6", "-in", folder.appending("password").string], in: folder
         ).split(whereSeparator: \.isNewline).joined()
-        for name in ["host-key", "key"] { try await makeKey(folder.appending(name)) }
+        for name in ["host-key", "key", "user-ca"] { try await makeKey(folder.appending(name)) }
 
         var passwd = ""
         var shadow = ""
@@ -202,6 +202,7 @@ final class SSHServer: Sendable {
             HostKey \(folder)/host-key
             PidFile none
             AuthorizedKeysFile \(folder)/keys/%u
+            TrustedUserCAKeys \(folder)/user-ca.pub
             StrictModes no
             UsePAM yes
             UseDNS no
@@ -273,16 +274,24 @@ final class SSHServer: Sendable {
         return options
     }
 
+    /// Puts lines in front of the user's ssh_config.
+    func configure(_ lines: String) async throws {
+        try AtomicFile.write(Array(lines.utf8) + readFile(configuration), to: configuration)
+    }
+
     /// A transport for one of the users.
+    ///
+    /// - Parameter hasKey: whether the key is named to it; else the user's ssh_config alone says how to log in.
     func transport(
         _ user: User,
         host: String = "127.0.0.1",
         secrets: SSHSecrets = .none,
+        hasKey: Bool = true,
         options: SSHSessionOptions? = nil
     ) throws -> SSHTransport {
         let target = try SSHTarget(
             host: host, port: host.hasPrefix("inner") ? nil : port, user: user.rawValue,
-            identityFile: user == .paul ? nil : key)
+            identityFile: user == .paul || !hasKey ? nil : key)
         return SSHTransport(target, host: "demo-node-0", secrets: secrets, options: try options ?? self.options())
     }
 

@@ -82,6 +82,43 @@ struct SSHTransportTests {
         }
     }
 
+    @Test func rootByTheUsersAgent() async throws {
+        try await SSHServer.with { server in
+            let socket = server.folder.appending("agent")
+            let agent = try await ChildProcess.start(
+                RemoteCommand([try #require(Program("ssh-agent")).path, "-D", "-a", socket.string]))
+            for _ in 0..<600 where access(socket.string, F_OK) != 0 { try await Task.sleep(for: .milliseconds(10)) }
+            try await server.configure("IdentityAgent \(socket)\n")
+            let without = try await Self.failure(try server.transport(.root, hasKey: false), server)
+            #expect(without.kind == .denied)
+            let tool = try #require(Program("env"))
+            try await tool.run(["SSH_AUTH_SOCK=\(socket)", "ssh-add", "-q", server.key.string], in: server.folder)
+            let transport = try server.transport(.root, hasKey: false)
+            #expect(try await run(transport, Self.identity, input: everyByte) == Self.rootIdentity + everyByte)
+            try await transport.close()
+            agent.signal(SIGTERM)
+        }
+    }
+
+    @Test func rootByACertificate() async throws {
+        try await SSHServer.with { server in
+            let key = server.folder.appending("certified")
+            try await SSHServer.makeKey(key)
+            try await server.configure("IdentityFile \(key)\n")
+            let without = try await Self.failure(try server.transport(.root, hasKey: false), server)
+            #expect(without.kind == .denied)
+            let tool = try #require(Program("ssh-keygen"))
+            try await tool.run(
+                ["-q", "-s", server.folder.appending("user-ca").string, "-I", "somebody", "-n", "root", "\(key).pub"],
+                in: server.folder)
+            let transport = try server.transport(.root, hasKey: false)
+            #expect(try await run(transport, Self.identity, input: everyByte) == Self.rootIdentity + everyByte)
+            #expect(try server.logged("Accepted publickey for root") == 1)
+            #expect(try server.logged("ID somebody") == 1)
+            try await transport.close()
+        }
+    }
+
     @Test func sudoThatAsksNothingGetsNothing() async throws {
         try await SSHServer.with { server in
             let asked = Asked()
