@@ -1,5 +1,6 @@
 import Clusterfile
 import FoundationEssentials
+import ImageStore
 import Remote
 import Report
 import SystemPackage
@@ -287,5 +288,19 @@ struct EngineTakeoverTests {
         #expect(whole.hosts == ["10.0.0.2", "10.0.1.1", "10.0.1.2"] && whole.hasLaunch)
         let some = try await steps("labels: {disk", "env: [DISK=fast], ")
         #expect(some.hosts == ["10.0.1.1", "10.0.1.2"] && !some.hasLaunch)
+    }
+
+    @Test(
+        "is run by the sealer that was used last: its services are those of another executable then, and nothing else is"
+    )
+    func otherExecutable() async throws {
+        let scratch = try Scratch()
+        let site = try await SimulatedSite.make(scratch.path)
+        site.change { $0.executable = ContentHasher.digest(of: Data("another sealer".utf8)) }
+        let plan = try await site.apply()
+        #expect(plan.steps.map(\.id).sorted() == ["balancer/10.0.1.1", "balancer/10.0.1.2", "registry/10.0.0.2"])
+        #expect(try await site.apply().isEmpty)
+        _ = try await site.engine.delete("fleet")
+        #expect(site.world.with { $0.machines.values.allSatisfy { $0.programs.isEmpty } })
     }
 }

@@ -38,11 +38,11 @@ struct SimulatedTransport: Transport {
 
 /// Connects by the real client.
 struct SimulatedConnector: HostConnector {
-    static let digest = ContentDigest.sample
+    let world: SimulatedWorld
 
     func connect(_ host: String, over transport: any Transport) async throws -> ConnectedHost {
         let agent = try await AgentHost.connect(
-            over: transport, executable: "/proc/self/exe", executableDigest: Self.digest)
+            over: transport, executable: "/proc/self/exe", executableDigest: world.with { $0.executable })
         return ConnectedHost(host: agent, executable: agent.executablePath.string)
     }
 }
@@ -93,7 +93,7 @@ struct SimulatedAgent: Sendable {
 
     private func handle(_ request: AgentRequest, _ stream: LinkStream) async throws -> AgentReply {
         switch request {
-        case .hello(let version): return .hello(version: version, digest: SimulatedConnector.digest)
+        case .hello(let version): return .hello(version: version, digest: host.world.with { $0.executable })
         case .settle(let path):
             host.world.with { state in
                 state.machines[host.name]?.programs.remove(program)

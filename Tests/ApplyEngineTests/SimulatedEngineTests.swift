@@ -131,7 +131,8 @@ struct SimulatedEngineTests {
 
     func engine(_ world: SimulatedWorld, _ store: ImageStore, _ state: FilePath) -> Engine {
         Engine(
-            store: store, state: state, infra: SimulatedInfra(world: world), connector: SimulatedConnector(),
+            store: store, state: state, infra: SimulatedInfra(world: world),
+            connector: SimulatedConnector(world: world),
             makeRuntime: {
                 SimulatedKubernetes(
                     world: world, version: $0.version.description, wanted: try ConfigurationFields($0))

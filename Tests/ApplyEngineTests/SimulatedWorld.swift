@@ -48,6 +48,8 @@ final class SimulatedWorld: Sendable {
         var nodes: [String: NodeStatus] = [:]
         var etcd: Set<String> = []
         var record: [String: String]?
+        /// The digest of sealer's executable.
+        var executable = ContentDigest.sample
         /// Whether the first master was made to take pods.
         var isAlone: Bool?
         /// Whether pods do not become ready.
