@@ -9,19 +9,21 @@ extension ClusterTests {
     private static let reached = "/run/sealer-test-reached"
 
     /// The failpoints of one command after the other, in the order in which a new cluster comes to them for the first time: what an
-    /// agent died of is done by the next command, and some of it never comes again. What was fetched is there when the agent is
-    /// started anew, so that the same command goes on from `answer fetch` to what comes next.
+    /// agent died of is done by the next command, and some of it never comes again. What was fetched, or settled, is there when the
+    /// agent is started anew, so that the same command goes on from `answer fetch` and `answer settle` to what comes next.
     ///
     /// What is not here, and why: `lease-renew` comes every 20 s, so that a run may end before; `lease-look` is asked for by
     /// `status` alone.
-    private static let commands =
-        [
-            "hello", "settle", "facts", "read-file", "inspect", "lease-take", "write-file", "run", "missing", "blob",
-            "name",
-        ].flatMap { [["take \($0)"], ["answer \($0)"]] } + [["take fetch"], ["answer fetch", "take unpack"]]
-        + [
-            ["answer unpack"], ["take delete"], ["answer delete"], ["take lease-return"], ["answer lease-return"],
+    private static let commands: [[String]] = {
+        var commands: [[String]] = [
+            ["take hello"], ["answer hello"], ["take settle"], ["answer settle", "take facts"],
         ]
+        for word in ["facts", "read-file", "inspect", "lease-take", "write-file", "run", "missing", "blob", "name"] {
+            commands += [["take \(word)"], ["answer \(word)"]]
+        }
+        commands += [["take fetch"], ["answer fetch", "take unpack"], ["answer unpack"], ["take delete"]]
+        return commands + [["answer delete"], ["take lease-return"], ["answer lease-return"]]
+    }()
 
     /// The failpoints that agents of these nodes came to since the last question.
     ///
