@@ -239,7 +239,12 @@ public struct Engine: Sendable {
         // In a task of its own: this one may be cancelled, and the end must be recorded all the same.
         try await Task { try await journal.close(done: outcome.done.count, message: message) }.value
         guard let failure else { return }
-        try await note(takenBack: outcome.takenBack(of: plan), folder)
+        do {
+            // In a task of its own too.
+            try await Task { try await note(takenBack: outcome.takenBack(of: plan), folder) }.value
+        } catch {
+            throw Failure.several("steps failed, and what was taken back could not be noted", [failure, error])
+        }
         throw failure
     }
 
