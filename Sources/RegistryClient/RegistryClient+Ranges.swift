@@ -16,6 +16,13 @@ private struct SlowStream: Error {
 /// The registry does not give a range that was asked for.
 private struct RangeRefused: Error {}
 
+/// The bytes of one range from an offset on; with a failure only those that came before it.
+private struct ReceivedRange {
+    var from: Int64
+    var bytes: ByteBuffer
+    var failure: AttemptError?
+}
+
 extension RegistryClient {
     /// Fetches what is missing of a blob: in one stream, or in several ranges at once where that has shown to be faster.
     ///
@@ -77,50 +84,68 @@ extension RegistryClient {
     }
 
     /// Fetches ranges, several at once, up to an offset.
+    ///
+    /// When one breaks, those before it are waited for, and all bytes up to the break are written: an attempt that brought
+    /// bytes has got on, whichever range was the first to break.
     private func ranges(_ download: Download, upTo end: Int64, at endpoint: Endpoint, errand: Errand) async throws {
         let (blob, policy) = (download.blob, configuration.limits.ranges)
-        try await withThrowingTaskGroup(of: (Int64, ByteBuffer).self) { group in
+        try await withThrowingTaskGroup(of: ReceivedRange.self) { group in
             var next = blob.count
+            var broken: ReceivedRange?
             var waiting: [Int64: ByteBuffer] = [:]
             func start() {
-                guard next < end else { return }
+                guard next < end, broken == nil else { return }
                 let (from, count) = (next, min(max(policy.size, 1), end - next))
                 next += count
                 group.addTask {
-                    let bytes = try await self.range(
-                        from: from, count: count, of: download, at: endpoint, errand: errand)
-                    return (from, bytes)
+                    try await self.range(from: from, count: count, of: download, at: endpoint, errand: errand)
                 }
             }
+            func write(_ bytes: ByteBuffer) async throws {
+                try await BlockingPool.shared.run { try bytes.withUnsafeReadableBytes { try blob.write($0) } }
+            }
             for _ in 0..<policy.width { start() }
-            while let (from, bytes) = try await group.next() {
-                waiting[from] = bytes
+            while let range = try await group.next() {
+                if range.failure == nil {
+                    waiting[range.from] = range.bytes
+                } else if range.from < broken?.from ?? .max {
+                    broken = range
+                }
                 // A further one is only asked for when one is written: this bounds the memory.
                 while let ready = waiting.removeValue(forKey: blob.count) {
-                    try await BlockingPool.shared.run { try ready.withUnsafeReadableBytes { try blob.write($0) } }
+                    try await write(ready)
                     start()
+                }
+                if let broken, broken.from == blob.count, let failure = broken.failure {
+                    try await write(broken.bytes)
+                    throw failure
                 }
             }
         }
     }
 
+    /// - Throws: what another attempt would not change, and `CancellationError`.
     private func range(from: Int64, count: Int64, of download: Download, at endpoint: Endpoint, errand: Errand)
-        async throws -> ByteBuffer
+        async throws -> ReceivedRange
     {
         let expected = download.blob.expected
         var ask = Ask(path: "blobs/\(expected.digest)", accepted: [200, 206, 416], errand: errand)
         ask.headers.add(name: "Range", value: "bytes=\(from)-\(from + count - 1)")
-        let reply = try await send(ask, to: endpoint)
-        guard reply.status == 206, Self.range(reply.headers, is: from...from + count - 1, of: expected.size) else {
-            throw RangeRefused()
-        }
         let bytes = Mutex(ByteBuffer())
-        try await receive(reply, count: count, errand: errand) { piece in
-            bytes.withLock { _ = $0.writeImmutableBuffer(piece) }
-        } came: {
-            download.add($0)
+        do {
+            let reply = try await send(ask, to: endpoint)
+            guard reply.status == 206, Self.range(reply.headers, is: from...from + count - 1, of: expected.size) else {
+                throw RangeRefused()
+            }
+            try await receive(reply, count: count, errand: errand) { piece in
+                bytes.withLock { _ = $0.writeImmutableBuffer(piece) }
+            } came: {
+                download.add($0)
+            }
+        } catch let failure as AttemptError {
+            return ReceivedRange(from: from, bytes: bytes.withLock { $0 }, failure: failure)
         }
-        return bytes.withLock { $0 }
+        return ReceivedRange(from: from, bytes: bytes.withLock { $0 }, failure: nil)
     }
 
     /// Whether `Content-Range` says exactly what was asked for (RFC 9110 §14.4).
