@@ -29,10 +29,11 @@ public enum HostsFile {
             if !isInside { kept.append(line) }
             if line == end { isInside = false }
         }
-        while kept.last?.isEmpty == true { kept.removeLast() }
+        // To the byte, so that what is left when the block goes is what there was.
         var text = kept.joined(separator: "\n")
-        if !text.isEmpty { text += "\n" }
-        return entries.isEmpty ? text : text + block(entries)
+        guard !entries.isEmpty else { return text }
+        if !text.isEmpty, !text.hasSuffix("\n") { text += "\n" }
+        return text + block(entries)
     }
 
     private static func block(_ entries: [Entry]) -> String {

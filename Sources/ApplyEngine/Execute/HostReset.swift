@@ -80,9 +80,9 @@ struct HostReset {
 
     /// Does it, and looks whether it is gone.
     ///
-    /// - Returns: what is there and was not before sealer came, a line each: somebody else's, or left behind; nil when that cannot be told.
+    /// - Returns: what is not as it was before sealer came; nil when that cannot be told.
     /// - Throws: `Failure` that names what of sealer's own is left.
-    func reset(_ host: any Host, step: Step) async throws -> [String]? {
+    func reset(_ host: any Host, step: Step) async throws -> HostChanges? {
         let mark = try await NodeMark.read(from: host)
         let newFolders =
             if let mark {
@@ -121,7 +121,7 @@ struct HostReset {
         try await Failpoint.reach("reset services \(host.name)")
         let hosts = try await host.readFile("/etc/hosts", limit: 1 << 20) ?? Data()
         let text = HostsFile.text(String(decoding: hosts, as: UTF8.self), with: [])
-        try await FileInPlace.write(Data(text.utf8), to: "/etc/hosts", on: host)
+        if Data(text.utf8) != hosts { try await FileInPlace.write(Data(text.utf8), to: "/etc/hosts", on: host) }
         if let name = mark?.formerHostname { try await Self.setHostname(name, on: host) }
         // Beside the rootfs there may be the user's own.
         for folder in try await Self.folders + unpacked(on: host) { try await host.delete(folder) }
@@ -153,7 +153,8 @@ struct HostReset {
         guard left.isEmpty else {
             throw Failure(.system, "still there: \(left.joined(separator: ", "))", at: host.name)
         }
-        let additions = try await HostBaseline.additions(on: host)
+        try await HostBaseline.restoreSettings(on: host, step: step)
+        let changes = try await HostBaseline.changes(on: host)
         try await HostBaseline.delete(on: host)
         // The mark goes last: as long as it is there, the host counts as the cluster's.
         try await host.delete(NodeMark.path)
@@ -161,7 +162,7 @@ struct HostReset {
         // Not by its path: whoever holds it may be renewing it just now.
         try await host.returnLease(nil)
         try await Self.deleteAgent(on: host)
-        return additions
+        return changes
     }
 
     /// The rootfs of the cluster, and what an interrupted unpacking left beside it.
