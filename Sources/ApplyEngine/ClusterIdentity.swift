@@ -92,16 +92,22 @@ struct ClusterIdentity: Sendable {
         try check()
         let (authorities, registry) = (authorities, registry)
         if !hasAuthorities {
-            try await BlockingPool.shared.run {
-                for file in authorities.files {
-                    try folder.writeSecret(file.bytes, "\(Self.authoritiesFolder)/\(file.path)")
+            try await Failpoint.around("authorities \(cluster.name)") {
+                try await BlockingPool.shared.run {
+                    for file in authorities.files {
+                        try folder.writeSecret(file.bytes, "\(Self.authoritiesFolder)/\(file.path)")
+                    }
                 }
+            }
+            try await BlockingPool.shared.run {
                 try folder.writeSecret(Data(), "\(Self.authoritiesFolder)/complete")
             }
             hasAuthorities = true
         }
         if !hasRegistry {
-            try await RegistryIdentity(cluster).keep(registry, in: folder)
+            try await Failpoint.around("registry identity \(cluster.name)") {
+                try await RegistryIdentity(cluster).keep(registry, in: folder)
+            }
             hasRegistry = true
         }
     }

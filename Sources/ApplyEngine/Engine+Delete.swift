@@ -45,11 +45,12 @@ extension Engine {
             await pool.close()
             throw error
         }
-        try await Failpoint.reach("delete folder \(name)")
-        let hadFolder = try await BlockingPool.shared.run {
-            let existed = folder.hasAnything
-            try folder.delete()
-            return existed
+        let hadFolder = try await Failpoint.around("delete folder \(name)") {
+            try await BlockingPool.shared.run {
+                let existed = folder.hasAnything
+                try folder.delete()
+                return existed
+            }
         }
         guard hadFolder || !removed.isEmpty else {
             throw Failure(
@@ -110,8 +111,8 @@ extension Engine {
         _ = try await pool.connection(place.name)
         try await progress.step("take off the host all that sealer brought", host: place.name) { step in
             try await withLimit(.seconds(900), waitingFor: "the host to be reset", at: place.name) {
-                let left = try await pool.withConnection(place.name) { try await reset.reset($0.host, step: step) }
-                if let words = HostBaseline.words(left, on: place.name) { progress.send(.warning(words)) }
+                let changes = try await pool.withConnection(place.name) { try await reset.reset($0.host, step: step) }
+                if let words = HostBaseline.words(changes, on: place.name) { progress.send(.warning(words)) }
             }
         }
     }

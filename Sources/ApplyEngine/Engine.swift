@@ -46,6 +46,8 @@ public struct Engine: Sendable {
         public var concurrency = PlanExecutor.defaultConcurrency
         /// The plan that must be executed, and no other; nil for whatever is found to be needed.
         public var expected: Plan?
+        /// How the pods of nodes that leave are ended.
+        public var drain = DrainPolicy()
         /// Whether a cluster of that name must not be there yet.
         public var mustBeNew = false
         /// The command, for the journal.
@@ -158,7 +160,9 @@ public struct Engine: Sendable {
                 reached.append(try await work.observer.lookAgain(at: place))
             } catch {
                 progress.send(
-                    .warning("\(place.name) leaves the cluster and cannot be reached: \(Failure.words(of: error))"))
+                    .warning(
+                        "\(place.name) leaves the cluster and cannot be reached, so what sealer brought stays there until "
+                            + "'sealer reset' takes it off: \(Failure.words(of: error))"))
             }
         }
         return (reached, Set(places.leaving.flatMap { [$0.name] + ($0.address.map { [$0] } ?? []) }))
@@ -181,10 +185,14 @@ public struct Engine: Sendable {
         defer { session.end() }
         let folder = ClusterFolder(state: state, cluster: cluster.name)
         let owner = try await LeaseOwner.current("sealer \(options.command)", cluster: cluster.name)
-        let lock = try await BlockingPool.shared.run { try folder.lock(owner) }
+        let lock = try await Failpoint.around("lock \(cluster.name)") {
+            try await BlockingPool.shared.run { try folder.lock(owner) }
+        }
         defer { lock.release() }
         try await checkClaim(folder, cluster, options)
-        return try await withWork(cluster) { work, places in
+        // Whoever is off, and could be on, is looked at: else it would count as silent.
+        try await infra.wake(cluster, progress: progress)
+        return try await withWork(cluster, drain: options.drain) { work, places in
             let change = ClusterLock(purpose: .change, ended: lock.ended)
             let plan = try await self.plan(cluster, work, places) { interrupted in
                 try await change.holding(on: places.masters, pool: work.pool, owner: owner, progress: progress) {
@@ -218,7 +226,7 @@ public struct Engine: Sendable {
             }
             try await self.settle(folder, cluster)
             do {
-                try await work.refreshKubeconfig()
+                try await Failpoint.around("kubeconfig \(cluster.name)") { try await work.refreshKubeconfig() }
             } catch {
                 progress.send(.warning("the kubeconfig could not be fetched: \(Failure.words(of: error))"))
             }
@@ -229,7 +237,9 @@ public struct Engine: Sendable {
 
     private func execute(_ plan: Plan, _ work: ClusterWork, _ folder: ClusterFolder, _ options: Options) async throws {
         let journal = FileJournal(folder.journal)
-        try await journal.open(command: options.command, plan: plan)
+        try await Failpoint.around("journal \(plan.cluster)") {
+            try await journal.open(command: options.command, plan: plan)
+        }
         let executor = PlanExecutor(
             performer: work, progress: progress, journal: journal, concurrency: options.concurrency,
             pause: options.pause)
@@ -237,7 +247,11 @@ public struct Engine: Sendable {
         let failure = outcome.failure(resume: options.resume)
         let message = failure.map { Failure.words(of: $0) }
         // In a task of its own: this one may be cancelled, and the end must be recorded all the same.
-        try await Task { try await journal.close(done: outcome.done.count, message: message) }.value
+        try await Task {
+            try await Failpoint.around("journal end \(plan.cluster)") {
+                try await journal.close(done: outcome.done.count, message: message)
+            }
+        }.value
         guard let failure else { return }
         do {
             // In a task of its own too.
@@ -278,17 +292,23 @@ public struct Engine: Sendable {
 
     /// Notes what is about to be given to the cluster, before it is touched.
     private func claim(_ folder: ClusterFolder, _ cluster: Cluster) async throws {
-        try await BlockingPool.shared.run {
-            try folder.make()
-            let before = try folder.readCluster(folder.members)
-            try folder.write(before.map { cluster.joined(with: $0) } ?? cluster, to: folder.members)
-            try folder.write(cluster, to: folder.clusterfile)
+        try await Failpoint.around("claim members \(cluster.name)") {
+            try await BlockingPool.shared.run {
+                try folder.make()
+                let before = try folder.readCluster(folder.members)
+                try folder.write(before.map { cluster.joined(with: $0) } ?? cluster, to: folder.members)
+            }
+        }
+        try await Failpoint.around("claim \(cluster.name)") {
+            try await BlockingPool.shared.run { try folder.write(cluster, to: folder.clusterfile) }
         }
     }
 
     /// Notes that the hosts are those of the Clusterfile and no others.
     private func settle(_ folder: ClusterFolder, _ cluster: Cluster) async throws {
-        try await BlockingPool.shared.run { try folder.write(cluster, to: folder.members) }
+        try await Failpoint.around("settle \(cluster.name)") {
+            try await BlockingPool.shared.run { try folder.write(cluster, to: folder.members) }
+        }
     }
 
     // MARK: - What both need
@@ -304,9 +324,11 @@ public struct Engine: Sendable {
 
     /// Gets everything ready that looking at a cluster and changing it need, and ends the connections afterwards.
     ///
-    /// - Parameter patience: how long the API server of a cluster that is there may take to answer.
+    /// - Parameters:
+    ///   - patience: how long the API server of a cluster that is there may take to answer.
+    ///   - drain: how the pods of nodes that leave are ended.
     func withWork<Result: Sendable>(
-        _ cluster: Cluster, patience: Duration = Observer.answerLimit,
+        _ cluster: Cluster, patience: Duration = Observer.answerLimit, drain: DrainPolicy = DrainPolicy(),
         _ body: (ClusterWork, Places) async throws -> Result
     ) async throws -> Result {
         let image = try await store.clusterImage(cluster.image)
@@ -330,7 +352,7 @@ public struct Engine: Sendable {
             infra: infra,
             pool: pool, runtime: try makeRuntime(settings),
             distribution: ImageDistribution(image, named: cluster.image, from: store), folder: folder,
-            progress: progress, clock: clock, patience: patience)
+            progress: progress, clock: clock, patience: patience, drain: drain)
         do {
             let result = try await body(work, Places(wanted: wanted, leaving: leaving ?? []))
             await pool.close()

@@ -122,7 +122,7 @@ extension Kubeadm {
     // MARK: - Leaving
 
     /// Runs `kubectl drain`: pods of daemon sets stay, pods that nothing makes anew and what is in their empty volumes go.
-    public func drain(_ node: String, grace: Duration, through master: ClusterNode, step: Step) async throws {
+    public func drain(_ node: String, _ policy: DrainPolicy, through master: ClusterNode, step: Step) async throws {
         let known = try await Self.patiently { try await nodes(through: master) }
         guard let status = known.first(where: { $0.name == node }) else { return }
         guard status.isReady else {
@@ -131,18 +131,18 @@ extension Kubeadm {
             step.note("\(node) is not Ready, so its pods cannot be moved: they start elsewhere when it is removed")
             return
         }
-        let seconds = grace.components.seconds
         let result = try await kubectl(
-            [
-                "drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=\(seconds)s",
-            ],
-            limit: grace + .seconds(60), through: master, output: { step.note($0.text) })
+            ["drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--force"] + policy.arguments,
+            limit: .seconds(policy.timeout + 60), through: master, output: { step.note($0.text) })
         guard result.status == 0 else {
             throw Failure(
                 .commandFailed,
                 "cannot move the pods of \(node) elsewhere: \(result.errorText.split(separator: "\n").suffix(5).joined(separator: "\n"))",
                 at: master.host.name,
-                remedy: "see what holds them (kubectl get poddisruptionbudgets --all-namespaces), then run it again")
+                remedy: "see what holds them (kubectl get poddisruptionbudgets --all-namespaces), then run it again; "
+                    + "--drain-timeout gives them longer than \(policy.timeout) s, --drain-grace-period 0 does not wait for pods that are slow "
+                    + "to end (never for one that must not run twice)"
+            )
         }
     }
 

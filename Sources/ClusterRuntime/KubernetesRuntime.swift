@@ -49,7 +49,7 @@ public protocol KubernetesRuntime: Sendable {
     ) async throws
 
     /// Moves the pods of a node elsewhere, and keeps new ones away.
-    func drain(_ node: String, grace: Duration, through master: ClusterNode, step: Step) async throws
+    func drain(_ node: String, _ policy: DrainPolicy, through master: ClusterNode, step: Step) async throws
 
     /// Takes a master out of etcd. Refuses when that would cost the cluster its quorum; none there is fine.
     ///

@@ -33,6 +33,17 @@ extension DockerClient {
         )
     }
 
+    /// Lets a paused container go on.
+    public func unpauseContainer(_ name: String) async throws {
+        try await send(
+            .POST,
+            "/containers/\(Self.escape(name))/unpause",
+            purpose: "let the container go on",
+            place: name,
+            limit: .seconds(60)
+        )
+    }
+
     /// Stops a container: its stop signal, then SIGKILL after `grace`; one that does not run is fine.
     public func stopContainer(_ name: String, grace: Duration) async throws {
         let seconds = grace.components.seconds

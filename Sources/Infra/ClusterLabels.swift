@@ -4,6 +4,8 @@ import Clusterfile
 enum ClusterLabel {
     /// The cluster's name; on containers, networks and volumes.
     static let cluster = "io.sealer.cluster"
+    /// On a network that was only made to learn which range the engine chooses; one with that range named takes its place.
+    static let draft = "io.sealer.draft"
     /// `master` or `node`; on containers.
     static let role = "io.sealer.role"
     /// The number within the role; on containers.

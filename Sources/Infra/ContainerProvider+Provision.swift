@@ -35,7 +35,13 @@ extension ContainerProvider {
     /// join it, so that they are in one network with hosts of the user's, and it is never removed.
     private func prepareNetwork(_ request: HostsRequest, _ made: MadeThings) async throws {
         let name = NodePlan.network(of: request.cluster)
-        if let network = try await engine.network(named: name) {
+        var present = try await engine.network(named: name)
+        if present?.labels?[ClusterLabel.draft] != nil, present?.subnet != nil {
+            // A command was killed before it took the draft away: it has no fixed addresses to give, and nobody is in it.
+            try await engine.removeNetwork(name)
+            present = nil
+        }
+        if let network = present {
             guard network.isInternal == !request.egress else {
                 let isOurs = network.labels?[ClusterLabel.cluster] == request.cluster
                 throw Failure(
@@ -51,15 +57,20 @@ extension ContainerProvider {
             return
         }
         let labels = [ClusterLabel.cluster: request.cluster]
-        try await engine.createNetwork(name, isInternal: !request.egress, labels: labels)
-        made.add(.network(name))
+        let draft = labels.merging([ClusterLabel.draft: "true"]) { own, _ in own }
+        try await Failpoint.around("make network \(name)") {
+            try await engine.createNetwork(name, isInternal: !request.egress, labels: draft)
+            made.add(.network(name))
+        }
         // The engine gives fixed addresses only in a range that was named, so the one that it has chosen is named to it.
         guard let subnet = try await subnet(of: request.cluster) else { return }
         try await engine.removeNetwork(name)
-        try await engine.createNetwork(name, isInternal: !request.egress, labels: labels, subnet: subnet)
+        try await Failpoint.around("settle network \(name)") {
+            _ = try await engine.createNetwork(name, isInternal: !request.egress, labels: labels, subnet: subnet)
+        }
     }
 
-    private func subnet(of cluster: String) async throws -> String? {
+    func subnet(of cluster: String) async throws -> String? {
         try await engine.network(named: NodePlan.network(of: cluster))?.subnet
     }
 
@@ -152,19 +163,25 @@ extension ContainerProvider {
             for volume in plan.volumes.values.sorted() {
                 // What a container that is gone left in it must not come back in a new node.
                 if stale.contains(volume) { try await engine.removeVolume(volume) }
-                try await engine.createVolume(volume, labels: [ClusterLabel.cluster: plan.cluster])
-                made.add(.volume(volume))
+                try await Failpoint.around("make volume \(volume)") {
+                    try await engine.createVolume(volume, labels: [ClusterLabel.cluster: plan.cluster])
+                    made.add(.volume(volume))
+                }
             }
             do {
-                try await create(plan, image: image, capabilities, step)
+                try await Failpoint.around("make container \(plan.name)") {
+                    try await create(plan, image: image, capabilities, step)
+                    made.add(.container(plan.name))
+                }
             } catch let failure as Failure where [.timeout, .unreachable, .integrity].contains(failure.kind) {
                 // Whether it was made is unknown. A refusal is different: there the name may be somebody else's.
                 made.add(.container(plan.name))
                 throw failure
             }
-            made.add(.container(plan.name))
         }
-        if container?.state != "running" { try await engine.startContainer(plan.name) }
+        if container?.state != "running" {
+            try await Failpoint.around("start container \(plan.name)") { try await engine.startContainer(plan.name) }
+        }
         try await waitForSystem(in: plan.name, step)
         return try await host(plan, container: plan.name)
     }

@@ -53,10 +53,12 @@ extension ContainerProvider {
 
     private func attempt(_ thing: MadeThings.Thing) async -> (any Error)? {
         do {
-            switch thing {
-            case .container(let name): try await engine.removeContainer(name)
-            case .volume(let name): try await engine.removeVolume(name)
-            case .network(let name): try await engine.removeNetwork(name)
+            try await Failpoint.around("remove \(thing)") {
+                switch thing {
+                case .container(let name): try await engine.removeContainer(name)
+                case .volume(let name): try await engine.removeVolume(name)
+                case .network(let name): try await engine.removeNetwork(name)
+                }
             }
             return nil
         } catch {

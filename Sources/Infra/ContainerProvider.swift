@@ -1,6 +1,9 @@
+import Clusterfile
 import DockerEngine
+import FoundationEssentials
 import Remote
 import Report
+import SystemPackage
 
 /// Hosts that are containers of a Docker engine on this machine.
 ///
@@ -20,17 +23,66 @@ public struct ContainerProvider: Sendable {
         return try await things(of: cluster).map(\.description)
     }
 
-    /// The node containers of a request that run, masters first, each role in the order of its numbers; nil for one that does
-    /// not.
+    /// The node containers of a request, masters first, each role in the order of its numbers; nil for one that is still to be
+    /// made, or was never started. One that is stopped has what it had, and does not answer.
     func present(_ request: HostsRequest) async throws -> [ProvisionedHost?] {
         try request.validate()
-        let running = try await engine.containers(label: "\(ClusterLabel.cluster)=\(request.cluster)")
-            .filter { $0.state == "running" }.map(\.name)
+        let states = try await states(of: request)
+        let range =
+            states.values.allSatisfy { $0 == "running" }
+            ? nil : try await subnet(of: request.cluster).map { try IPNetwork($0) }
         var hosts: [ProvisionedHost?] = []
         for plan in NodePlan.all(of: request) {
-            hosts.append(running.contains(plan.name) ? try await host(plan, container: plan.name) : nil)
+            switch states[plan.name] {
+            case nil: hosts.append(nil)
+            case "running": hosts.append(try await host(plan, container: plan.name))
+            case let state?:
+                hosts.append(
+                    ProvisionedHost(
+                        name: plan.name, role: plan.role, index: plan.index,
+                        address: plan.addressed(in: range).address ?? plan.name,
+                        transport: StoppedContainer(host: plan.name, state: state)))
+            }
         }
         return hosts
+    }
+
+    /// The states of a request's containers that were started once, by name.
+    private func states(of request: HostsRequest) async throws -> [String: String] {
+        let found = try await engine.containers(label: "\(ClusterLabel.cluster)=\(request.cluster)")
+        return Dictionary(found.map { ($0.name, $0.state) }) { first, _ in first }.filter { $0.value != "created" }
+    }
+
+    /// Starts the node containers of a request that were stopped, all at once. One that does not start stays as it is, which is told.
+    func wake(_ request: HostsRequest, progress: any ProgressSink) async throws {
+        let states = try await states(of: request).filter { $0.value != "running" }
+        let stopped = NodePlan.all(of: request).map(\.name).filter { states[$0] != nil }
+        guard !stopped.isEmpty else { return }
+        let failures = try await progress.step("starting node containers that were stopped") { step in
+            step.note(stopped.joined(separator: ", "))
+            return await withTaskGroup(of: (any Error)?.self) { group in
+                for name in stopped {
+                    group.addTask {
+                        do {
+                            if states[name] == "paused" {
+                                try await engine.unpauseContainer(name)
+                            } else {
+                                try await engine.startContainer(name)
+                            }
+                            try await waitForSystem(in: name, step)
+                            return nil
+                        } catch {
+                            return error
+                        }
+                    }
+                }
+                return await group.reduce(into: [any Error]()) { failures, failure in
+                    if let failure { failures.append(failure) }
+                }
+            }
+        }
+        try Task.checkCancellation()
+        for failure in failures { progress.send(.warning(Failure.words(of: failure))) }
     }
 
     /// Removes one node container with its volumes; none there is fine.
@@ -65,4 +117,21 @@ public struct ContainerProvider: Sendable {
             transport: DockerTransport(engine, container: container, host: container)
         )
     }
+}
+
+/// The way to a container that does not run: there is none.
+struct StoppedContainer: Transport {
+    let host: String
+    /// In Docker's words: `exited`, `paused`.
+    let state: String
+
+    private var failure: Failure {
+        Failure(
+            .unreachable, "the node container is stopped (\(state))", at: host,
+            remedy: "'sealer apply' starts it; or: docker \(state == "paused" ? "unpause" : "start") \(host)")
+    }
+
+    func reach() async throws { throw failure }
+    func place(_ file: FilePath, at path: FilePath, permissions: FilePermissions) async throws { throw failure }
+    func start(_ command: [String]) async throws -> any ByteChannel { throw failure }
 }

@@ -10,6 +10,9 @@ public protocol InfraProvider: Sendable {
     /// One host of the user's, that need not be of any cluster.
     func place(of member: ClusterMember) async throws -> HostPlace
 
+    /// Starts hosts that were made for a cluster and have been stopped since; where that fails, they go on to be silent.
+    func wake(_ cluster: Cluster, progress: any ProgressSink) async throws
+
     /// Makes the hosts that are to be made; what is there already and fits is kept.
     ///
     /// - Throws: after taking back what this very call had made; the failure says what could not be taken back.

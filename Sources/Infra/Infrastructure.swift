@@ -60,6 +60,12 @@ public struct Infrastructure: InfraProvider {
 
     private typealias HostPlaceOfContainer = (name: String, host: ProvisionedHost?)
 
+    /// Starts containers that were stopped.
+    public func wake(_ cluster: Cluster, progress: any ProgressSink) async throws {
+        guard let request = HostsRequest(cluster) else { return }
+        try await containers().wake(request, progress: progress)
+    }
+
     /// Makes the containers that are not there.
     public func provision(_ cluster: Cluster, progress: any ProgressSink) async throws {
         guard let request = HostsRequest(cluster) else { return }

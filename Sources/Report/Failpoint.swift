@@ -60,6 +60,19 @@ public enum Failpoint {
         }
     }
 
+    /// Does something that has an effect, with a place before it and one after it: `begin NAME` and `end NAME`.
+    public static func around<Result>(
+        _ name: @autoclosure () -> String, isolation: isolated (any Actor)? = #isolation,
+        _ body: () async throws -> Result
+    ) async throws -> Result {
+        guard !orders.isEmpty else { return try await body() }
+        let name = name()
+        try await reach("begin \(name)")
+        let result = try await body()
+        try await reach("end \(name)")
+        return result
+    }
+
     /// Waits at a place. The file has its name, in which `%2F` stands for a slash.
     static func hold(_ name: String, in folder: String) async throws {
         let file = "\(folder)/\(name.split(separator: "/", omittingEmptySubsequences: false).joined(separator: "%2F"))"

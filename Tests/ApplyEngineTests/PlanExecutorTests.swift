@@ -28,7 +28,11 @@ final class RecordedJournal: Journal {
 
 /// Does for each step what the test says.
 struct ScriptedPerformer: StepPerformer {
+    /// Limits that are not the plan's, in seconds.
+    var limits: [PlanStep.ID: Int] = [:]
     let body: @Sendable (PlanStep) async throws -> Void
+
+    func limit(of step: PlanStep) -> Int { limits[step.id] ?? step.limit }
 
     func perform(_ step: PlanStep, handle: Step) async throws { try await body(step) }
 }
@@ -168,6 +172,19 @@ struct PlanExecutorTests {
     func limit() async throws {
         let outcome = try await execute([step("slow", limit: 1)]) { _ in try await Task.sleep(for: .seconds(600)) }
         #expect((outcome.failure(resume: "again") as? Failure)?.kind == .timeout)
+    }
+
+    @Test("the command's own limit of a step counts more than the plan's")
+    func ownLimit() async throws {
+        let plan = try Plan(cluster: "demo", image: Self.image, [step("slow", limit: 1), step("quick")])
+        let performer = ScriptedPerformer(limits: ["slow": 600, "quick": 1]) { step in
+            try await Task.sleep(for: .milliseconds(step.id == "quick" ? 600_000 : 1500))
+        }
+        let outcome = await PlanExecutor(
+            performer: performer, progress: SilentProgress(), journal: RecordedJournal()
+        ).execute(plan)
+        #expect(outcome.done == ["slow"])
+        #expect(outcome.failed.map(\.step.id) == ["quick"])
     }
 }
 

@@ -39,11 +39,11 @@ struct SimulatedKubernetes: KubernetesRuntime {
         state.nodes[node.name] = NodeStatus(
             name: node.name, isReady: true, isMaster: node.role == .master, address: node.address,
             podNetwork: node.podNetwork, version: version)
-        if node.role == .master { state.etcd.insert(node.name) }
         write(state.kubelet, to: ClusterBlueprint.kubeletFiles, of: node, &state)
         if node.role == .master {
             write(try wanted.digest(of: .controlPlane), to: ClusterBlueprint.controlPlaneFiles, of: node, &state)
             write(try wanted.digest(of: .etcd), to: ClusterBlueprint.etcdFiles, of: node, &state)
+            state.changeEtcd("\(node.name) joins") { $0.insert(node.name) }
         }
     }
 
@@ -168,19 +168,20 @@ struct SimulatedKubernetes: KubernetesRuntime {
         if world.with({ $0.hasUnwellPods }) { throw Failure(.timeout, "pods not ready", at: master.host.name) }
     }
 
-    func drain(_ node: String, grace: Duration, through master: ClusterNode, step: Step) async throws {
+    func drain(_ node: String, _ policy: DrainPolicy, through master: ClusterNode, step: Step) async throws {
         try change(master.host.name) { $0.nodes[node]?.isSchedulable = false }
     }
 
     func removeEtcdMember(_ node: String, address: String?, through master: ClusterNode, step: Step) async throws {
         try change(master.host.name) { state in
-            guard state.etcd.remove(node) != nil else { return }
-            if state.etcd.isEmpty { state.violations.append("no member of etcd is left") }
+            state.changeEtcd("\(node) leaves") { $0.remove(node) }
         }
     }
 
     func makeRoomInEtcd(for node: ClusterNode, through master: ClusterNode, step: Step) async throws {
-        try change(master.host.name) { $0.etcd.remove(node.name) }
+        try change(master.host.name) { state in
+            state.changeEtcd("room is made for \(node.name)") { $0.remove(node.name) }
+        }
     }
 
     func removeNode(_ node: String, through master: ClusterNode) async throws {

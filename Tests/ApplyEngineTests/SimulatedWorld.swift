@@ -67,6 +67,25 @@ final class SimulatedWorld: Sendable {
         /// How many of a thousand changing calls go wrong, and at how many of a thousand requests the connection is cut.
         var faults = 0
         var seed: UInt64
+
+        /// Whether more than half of etcd's members live: on machines that are on and have what etcd runs by.
+        var hasQuorum: Bool {
+            let living = etcd.filter { member in
+                machines.values.contains { machine in
+                    machine.hostname == member && !machine.isOff
+                        && ClusterBlueprint.etcdFiles.allSatisfy { machine.files[$0] != nil }
+                }
+            }
+            return living.count * 2 > etcd.count
+        }
+
+        /// Changes etcd's members: what has a quorum must have one after it too.
+        mutating func changeEtcd(_ what: String, _ body: (inout Set<String>) -> Void) {
+            let (before, hadQuorum) = (etcd, hasQuorum)
+            body(&etcd)
+            guard etcd != before, hadQuorum, !hasQuorum else { return }
+            violations.append("\(what): of \(before.sorted()) there are \(etcd.sorted()), and most are dead")
+        }
     }
 
     /// Where a connection is cut.
@@ -135,6 +154,7 @@ struct SimulatedInfra: InfraProvider {
             name: name, member: member, address: name, transport: SimulatedTransport(world: world, host: name))
     }
 
+    func wake(_ cluster: Cluster, progress: any ProgressSink) async throws {}
     func provision(_ cluster: Cluster, progress: any ProgressSink) async throws {}
     func contents(of cluster: String) async throws -> [String] { [] }
     func remove(host: String, of cluster: String) async throws {}

@@ -59,6 +59,40 @@ import Testing
         engine.stop()
     }
 
+    /// What was stopped has what it had: it is no container that is still to be made.
+    @Test func startsWhatWasStopped() async throws {
+        let scratch = try Scratch()
+        let engine = try EngineOfContainers(in: scratch.path)
+        let provider = try await Self.provider(engine)
+        _ = try await provider.provision(Self.request, progress: SilentProgress())
+        engine.state.withLock { state in
+            state.requests = []
+            state.containers["demo-master-0"]?.state = "exited"
+            state.containers["demo-node-0"]?.state = "paused"
+            state.containers["demo-node-1"]?.state = "created"
+        }
+        let hosts = try await provider.present(Self.request)
+        #expect(hosts.map { $0?.name } == ["demo-master-0", "demo-node-0", nil])
+        for host in hosts.prefix(2).compactMap(\.self) {
+            let failure = await #expect(throws: Failure.self) { try await host.transport.reach() }
+            #expect(failure?.kind == .unreachable && failure?.place == host.name)
+        }
+        try await provider.wake(Self.request, progress: SilentProgress())
+        let changes = engine.state.withLock { $0.requests }.filter { $0.hasPrefix("POST") && !$0.contains("exec") }
+        #expect(changes.sorted() == ["POST containers/demo-master-0/start", "POST containers/demo-node-0/unpause"])
+        for host in try await provider.present(Self.request).prefix(2) { try await host?.transport.reach() }
+
+        // One that does not start is told, and stays as it is.
+        engine.state.withLock { state in
+            state.stateAfterStart = "exited"
+            state.containers["demo-node-0"]?.state = "exited"
+        }
+        let notes = Notes()
+        try await provider.wake(Self.request, progress: notes)
+        #expect(notes.all.contains { $0.contains("exit code 9") }, "\(notes.all)")
+        engine.stop()
+    }
+
     @Test func saysHowToGetTheNodeImage() async throws {
         let scratch = try Scratch()
         let engine = try EngineOfContainers(in: scratch.path)
@@ -213,7 +247,10 @@ import Testing
 private final class Notes: ProgressSink {
     private let notes = Mutex<[String]>([])
     func send(_ event: ProgressEvent) {
-        if case .note(_, let text) = event { notes.withLock { $0.append(text) } }
+        switch event {
+        case .note(_, let text), .warning(let text): notes.withLock { $0.append(text) }
+        default: break
+        }
     }
     var all: [String] { notes.withLock { $0 } }
 }

@@ -153,6 +153,9 @@ final class EngineOfContainers: Sendable {
             )
         case ("GET", "containers", _, "logs"):
             return bytes("HTTP/1.1 200 OK\r\n\r\n") + frame("the last words\n")
+        case ("POST", "containers", _, "unpause"):
+            state.containers[name]?.state = "running"
+            return response(204, "")
         case ("POST", "containers", _, "start"):
             state.containers[name]?.state = state.stateAfterStart
             return response(204, "")

@@ -40,6 +40,10 @@ struct RealEngineTests {
         let client = try await RealEngine.client()
         let provider = ContainerProvider(client)
         let cluster = "test-\(UInt32.random(in: 0...UInt32.max))"
+        // As a command leaves it that is killed before it has named the range: no container may have a fixed address there.
+        try await client.createNetwork(
+            "sealer-\(cluster)", isInternal: true,
+            labels: [ClusterLabel.cluster: cluster, ClusterLabel.draft: "true"])
         do {
             let hosts = try await provider.provision(
                 HostsRequest(cluster: cluster, masters: 1, nodes: 1), progress: SilentProgress())

@@ -149,6 +149,10 @@ struct ClusterCommandTests {
             ["kubeconfig", "--name", "x", "--into", "f"], ["kubeconfig", "--name", "x", "--keep-context"],
             ["delete"], ["delete", "--name", "x", "--dry-run"], ["delete", "--name", "x", "--concurrency", "2"],
             ["delete", "--name", "x", "--output", "json"],
+            ["delete", "--name", "x", "--drain-grace-period", "5"], ["delete", "--name", "x", "--drain-timeout", "5"],
+            ["apply", "--name", "x", "--drain-grace-period", "soon"],
+            ["scale-down", "--name", "x", "--nodes", "1", "--drain-grace-period", "-1"],
+            ["scale-down", "--name", "x", "--nodes", "1", "--drain-timeout", "0"],
             ["delete", "--name", "x", "--nodes", "1", "--skip-plugins"],
         ])
     func usage(arguments: [String]) async throws {

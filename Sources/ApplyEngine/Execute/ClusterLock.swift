@@ -61,7 +61,7 @@ struct ClusterLock: Sendable {
         for host in hosts {
             asked.append(host)
             do {
-                switch try await take(host, pool, owner) {
+                switch try await Failpoint.around("lease \(host)", { try await take(host, pool, owner) }) {
                 case .held(let holder): throw conflict(holder, owner)
                 case .taken(let before): warn(of: before, owner, progress)
                 }
@@ -216,7 +216,9 @@ struct ClusterLock: Sendable {
         let failures = await Task {
             await failuresOfEach(hosts) { host in
                 try await withLimit(limit, waitingFor: "the lock to be given back", at: host) {
-                    _ = try await ask(host, pool) { try await $0.returnLease(owner.id) }
+                    try await Failpoint.around("return lease \(host)") {
+                        _ = try await ask(host, pool) { try await $0.returnLease(owner.id) }
+                    }
                 }
             }
         }.value

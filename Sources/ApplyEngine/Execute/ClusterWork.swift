@@ -22,6 +22,7 @@ final class ClusterWork: StepPerformer {
     let progress: any ProgressSink
     private let clock: any Clock<Duration>
     private let patience: Duration
+    private let drain: DrainPolicy
     let marks: MarkKeeper
     private let tickets = TicketOffice()
     let scene: Mutex<Scene>
@@ -46,7 +47,7 @@ final class ClusterWork: StepPerformer {
         source: BlueprintSource, infra: any InfraProvider, pool: HostPool,
         runtime: any KubernetesRuntime,
         distribution: ImageDistribution, folder: ClusterFolder, progress: any ProgressSink,
-        clock: any Clock<Duration>, patience: Duration
+        clock: any Clock<Duration>, patience: Duration, drain: DrainPolicy
     ) {
         self.infra = infra
         self.pool = pool
@@ -56,6 +57,7 @@ final class ClusterWork: StepPerformer {
         self.progress = progress
         self.clock = clock
         self.patience = patience
+        self.drain = drain
         marks = MarkKeeper(cluster: source.cluster.name, dataRoot: source.cluster.dataRoot)
         scene = Mutex(Scene(source: source))
     }
@@ -145,6 +147,12 @@ final class ClusterWork: StepPerformer {
         }
     }
 
+    func limit(of step: PlanStep) -> Int {
+        guard case .drain = step.action else { return step.limit }
+        // kubectl is given its time, and then some to say what was in its way.
+        return drain.timeout + 120
+    }
+
     private func act(_ step: PlanStep, _ handle: Step) async throws {
         if case .provision = step.action {
             try await infra.provision(source.cluster, progress: progress)
@@ -167,7 +175,7 @@ final class ClusterWork: StepPerformer {
         case .launch: try await launch(blueprint, handle)
         case .record: try await record(blueprint.record)
         case .drain(let node):
-            try await runtime.drain(node, grace: .seconds(600), through: try await first(), step: handle)
+            try await runtime.drain(node, drain, through: try await first(), step: handle)
         case .removeEtcdMember(let node):
             try await runtime.removeEtcdMember(
                 node, address: address(ofNode: node), through: try await first(), step: handle)
@@ -360,65 +368,10 @@ final class ClusterWork: StepPerformer {
             return try await infra.remove(host: name, of: source.cluster.name)
         }
         let host = try await pool.connection(name).host
-        let left = try await HostReset(
+        let changes = try await HostReset(
             dataRoot: seen.mark?.dataRoot ?? source.cluster.dataRoot, cluster: source.cluster.name
         ).reset(host, step: handle)
-        if let words = HostBaseline.words(left, on: name) { progress.send(.warning(words)) }
+        if let words = HostBaseline.words(changes, on: name) { progress.send(.warning(words)) }
         await marks.set(nil, of: name)
     }
-
-    // MARK: - Looking things up
-
-    func blueprint() throws -> ClusterBlueprint {
-        guard let blueprint = scene.withLock({ $0.blueprint }) else {
-            throw Failure(.software, "a step began before anything was looked at", at: source.cluster.name)
-        }
-        return blueprint
-    }
-
-    func node(_ host: String?, _ blueprint: ClusterBlueprint) throws -> NodeBlueprint {
-        guard let node = blueprint.nodes.first(where: { $0.host == host }) else {
-            throw Failure(.software, "the plan names a host that the blueprint does not have", at: host)
-        }
-        return node
-    }
-
-    /// The address of a node that leaves: the cluster's word, else what was seen of its host.
-    private func address(ofNode name: String) -> String? {
-        scene.withLock { scene in
-            scene.observation?.kubernetes?.nodes.first { $0.name == name }?.address
-                ?? scene.hosts.values.first { $0.nodeName == name }?.address
-        }
-    }
-
-    func clusterNode(_ node: NodeBlueprint) async throws -> ClusterNode {
-        var found = try await observedNode(node.host)
-        found.podNetwork = node.podNetwork
-        return found
-    }
-
-    /// A host as it was seen, whether it shall be a member or leaves.
-    func observedNode(_ name: String) async throws -> ClusterNode {
-        let seen = try seen(name)
-        var facts = seen.facts
-        facts.hostname = seen.nodeName
-        return ClusterNode(
-            host: try await pool.connection(name).host, facts: facts, role: seen.member.isMaster ? .master : .node,
-            address: seen.address)
-    }
-
-    /// The environment that the Clusterfile gives scripts on a host besides the whole cluster's.
-    func environment(of name: String) throws -> [String: String] { try seen(name).member.environment }
-
-    func seen(_ name: String) throws -> HostObservation {
-        guard let seen = scene.withLock({ $0.hosts[name] }) else {
-            throw Failure(.software, "nothing is known of the host", at: name)
-        }
-        return seen
-    }
-
-    /// The master that the cluster is asked through.
-    var firstName: String { scene.withLock { $0.first } }
-
-    func first() async throws -> ClusterNode { try await clusterNode(try node(firstName, try blueprint())) }
 }

@@ -4,6 +4,14 @@ import Report
 public protocol StepPerformer: Sendable {
     /// Does it, and returns only when it was seen to be done. Doing again what was done already must do no harm.
     func perform(_ step: PlanStep, handle: Step) async throws
+
+    /// How long a step may take, in seconds: what the plan says, unless the command has another limit.
+    func limit(of step: PlanStep) -> Int
+}
+
+extension StepPerformer {
+    /// What the plan says.
+    public func limit(of step: PlanStep) -> Int { step.limit }
 }
 
 /// Executes a plan: whatever may run does, several at once. A step that fails stops what depends on it, not the rest.
@@ -116,7 +124,7 @@ public struct PlanExecutor: Sendable {
             try await Failpoint.reach("begin \(step.id)")
             try await progress.step(step.title, host: step.host) { handle in
                 try await withLimit(
-                    .seconds(step.limit), waitingFor: "the step to end: \(step.title)", at: step.host
+                    .seconds(performer.limit(of: step)), waitingFor: "the step to end: \(step.title)", at: step.host
                 ) {
                     try await performer.perform(step, handle: handle)
                 }

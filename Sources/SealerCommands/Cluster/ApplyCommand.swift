@@ -15,8 +15,9 @@ struct ApplyCommand: ContextCommand {
             Looks at all hosts and the cluster, and does only what is missing. After a failure, or when it was interrupted, run it \
             again: it goes on from there. Ctrl-C ends it between steps, a second Ctrl-C at once.
 
-            A worker that does not answer is left out, and the command then fails and names it; while it is no member yet, nothing \
-            is launched either. When any master does not answer, nothing is done.
+            Node containers that were stopped are started first. A worker that does not answer is left out, and the command then \
+            fails and names it; while it is no member yet, nothing is launched either. When any master does not answer, nothing \
+            is done.
 
             Steps that end or delete something are done only with --yes. A plan that --plan names is executed without it, such \
             steps included: who gives a plan has seen it.
@@ -36,6 +37,7 @@ struct ApplyCommand: ContextCommand {
     var plan: String?
 
     @OptionGroup var execution: ExecutionOptions
+    @OptionGroup var drain: DrainOptions
     @OptionGroup var rootOptions: RootOptions
     @OptionGroup var progressOptions: ProgressOptions
     @OptionGroup var outputOptions: OutputOptions
@@ -46,7 +48,8 @@ struct ApplyCommand: ContextCommand {
         let cluster = try await source.cluster(in: context, root: rootOptions.root)
         var options = Engine.Options()
         options.command = "apply"
-        options.resume = "sealer apply \(source.words)"
+        options.drain = drain.policy
+        options.resume = "sealer apply \(source.words)\(drain.words)"
         if let plan {
             let path = FilePath(plan)
             let bytes = try await BlockingPool.shared.run { try readFile(path, limit: 64 << 20) }

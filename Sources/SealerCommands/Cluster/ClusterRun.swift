@@ -1,5 +1,6 @@
 import ApplyEngine
 import ArgumentParser
+import ClusterRuntime
 import Clusterfile
 import Glibc
 import LinuxSystem
@@ -22,6 +23,41 @@ struct ExecutionOptions: ParsableArguments {
 
     func validate() throws {
         if concurrency < 1 { throw ValidationError("--concurrency must be 1 or more") }
+    }
+}
+
+/// How the pods of hosts that leave are ended.
+struct DrainOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "How long each pod of a host that leaves may take to end, 0 for no time at all; what it says itself without this.",
+            valueName: "seconds"))
+    var drainGracePeriod: Int?
+
+    @Option(
+        help: ArgumentHelp(
+            "How long all pods of a host that leaves may take, waiting for disruption budgets included.",
+            valueName: "seconds"))
+    var drainTimeout: Int = DrainPolicy.defaultTimeout
+
+    /// The options that say the same, for a command to go on with.
+    var words: String {
+        (drainGracePeriod.map { " --drain-grace-period \($0)" } ?? "")
+            + (drainTimeout == DrainPolicy.defaultTimeout ? "" : " --drain-timeout \(drainTimeout)")
+    }
+
+    var policy: DrainPolicy { DrainPolicy(gracePeriod: drainGracePeriod, timeout: drainTimeout) }
+
+    /// The most that may be waited, in seconds: a day.
+    private static let longest = 86_400
+
+    func validate() throws {
+        if let drainGracePeriod, !(0...Self.longest ~= drainGracePeriod) {
+            throw ValidationError("--drain-grace-period must be 0 to \(Self.longest) seconds")
+        }
+        if !(1...Self.longest ~= drainTimeout) {
+            throw ValidationError("--drain-timeout must be 1 to \(Self.longest) seconds")
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 import ApplyEngine
 import ArgumentParser
+import ClusterRuntime
 import Clusterfile
 import LinuxSystem
 import Report
@@ -30,6 +31,7 @@ struct DeleteCommand: ContextCommand {
     var skipPlugins = false
 
     @OptionGroup var execution: ExecutionOptions
+    @OptionGroup var drain: DrainOptions
     @OptionGroup var rootOptions: RootOptions
     @OptionGroup var progressOptions: ProgressOptions
     @OptionGroup var outputOptions: OutputOptions
@@ -47,6 +49,8 @@ struct DeleteCommand: ContextCommand {
             ("--dry-run", execution.dryRun),
             ("--concurrency", execution.concurrency != PlanExecutor.defaultConcurrency),
             ("--output", outputOptions.output != .text),
+            ("--drain-grace-period", drain.drainGracePeriod != nil),
+            ("--drain-timeout", drain.drainTimeout != DrainPolicy.defaultTimeout),
         ]
         if let option = meaningless.first(where: \.1)?.0 {
             throw ValidationError("\(option) is for the removal of hosts: name them with --masters or --nodes")
@@ -56,7 +60,7 @@ struct DeleteCommand: ContextCommand {
     func run(in context: CommandContext) async throws {
         guard hosts.isEmpty else {
             return try await HostRemoval(
-                command: "delete", name: name, hosts: hosts,
+                command: "delete", name: name, hosts: hosts, drain: drain,
                 run: ClusterRun(
                     context: context, root: rootOptions.root, progress: progressOptions.progress,
                     output: outputOptions.output, execution: execution)

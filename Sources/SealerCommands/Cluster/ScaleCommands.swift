@@ -49,19 +49,22 @@ struct ScaleDownCommand: ContextCommand {
         commandName: "scale-down",
         abstract: "Take hosts out of a cluster, and all that sealer brought off them.",
         discussion: """
-            The pods of a host move elsewhere first; a master leaves etcd before it goes, and never so that etcd would lose its \
-            quorum. Of containers those with the highest numbers go: --nodes 2 takes two away.
+            The pods of a host move elsewhere first: each gets the time to end that it asks for, all together ten minutes, unless \
+            --drain-grace-period and --drain-timeout say otherwise. A master leaves etcd before it goes, and never so that etcd \
+            would lose its quorum. Of containers those with the highest numbers go: --nodes 2 takes two away.
 
             A worker that stays and does not answer is left out, and the command then fails and names it. Until it answers, what \
             sealer brought stays on a master that left: that worker may still be led there.
 
             Example:
               sealer scale-down --name shop --nodes 10.0.0.7 --yes
+              sealer scale-down --name shop --nodes 1 --yes --drain-grace-period 30
             """
     )
 
     @OptionGroup var target: ScaleTarget
     @OptionGroup var execution: ExecutionOptions
+    @OptionGroup var drain: DrainOptions
     @OptionGroup var rootOptions: RootOptions
     @OptionGroup var progressOptions: ProgressOptions
     @OptionGroup var outputOptions: OutputOptions
@@ -70,7 +73,7 @@ struct ScaleDownCommand: ContextCommand {
 
     func run(in context: CommandContext) async throws {
         try await HostRemoval(
-            command: "scale-down", name: target.name, hosts: target.hosts,
+            command: "scale-down", name: target.name, hosts: target.hosts, drain: drain,
             run: ClusterRun(
                 context: context, root: rootOptions.root, progress: progressOptions.progress,
                 output: outputOptions.output, execution: execution)
@@ -85,6 +88,7 @@ struct HostRemoval {
     /// The cluster's name.
     let name: String
     let hosts: ScaledHosts
+    let drain: DrainOptions
     let run: ClusterRun
 
     func perform() async throws {
@@ -95,7 +99,8 @@ struct HostRemoval {
         for warning in try cluster.check() { run.context.writeError("warning: \(warning)") }
         var options = Engine.Options()
         options.command = command
-        options.resume = "sealer apply --name \(name) --yes"
+        options.drain = drain.policy
+        options.resume = "sealer apply --name \(name) --yes\(drain.words)"
         try await run.run(cluster, options)
     }
 }
