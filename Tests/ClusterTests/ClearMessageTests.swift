@@ -8,7 +8,10 @@ private struct Scene {
     let cluster: TestCluster
     let host: UserHost
 
-    private func writeClusterfile(name: String? = nil, key: String? = nil) throws {
+    /// - Parameter secret: where the password is.
+    func writeClusterfile(
+        name: String? = nil, key: String? = nil, secret: String = "env:\(UserHost.passwordVariable)"
+    ) throws {
         try cluster.write(
             """
             apiVersion: sealer.io/v2
@@ -17,7 +20,7 @@ private struct Scene {
               name: \(name ?? cluster.name)
             spec:
               image: \(ClusterTests.example)
-              ssh: {user: \(UserHost.user), passwd: env:\(UserHost.passwordVariable)\(key.map { ", pk: \($0)" } ?? "")}
+              ssh: {user: \(UserHost.user), passwd: "\(secret)"\(key.map { ", pk: \($0)" } ?? "")}
               hosts:
                 - {ips: [\(host.address)], roles: [master]}
 
@@ -77,6 +80,7 @@ extension ClusterTests {
             try await checkLogin(scene, before: before)
             let fresh = try await scene.stepsToDo()
             #expect(fresh.contains("init") && fresh.contains("send-image"))
+            try await checkSecrets(scene, fresh: fresh)
             try await checkClock(scene, fresh: fresh)
             try await checkFitness(scene, fresh: fresh)
             try await scene.host.expectTraces(before) { !$0.hasPrefix("file /var/lib/sealer") }
@@ -122,6 +126,42 @@ extension ClusterTests {
             [address, "ops is not root there, and there is no sudo", "install sudo on the host"])
         try await host.check("mv /root/sudo /usr/bin/sudo")
         #expect(try await host.traces() == before)
+    }
+
+    /// The password out of a file, and typed at a terminal, where it does not show.
+    private func checkSecrets(_ scene: Scene, fresh: [String]) async throws {
+        let cluster = scene.cluster
+        let file = cluster.folder.appending("password")
+        try cluster.write("\(UserHost.password)\n", to: file)
+        try scene.writeClusterfile(secret: "file:\(file)")
+        #expect(try await cluster.plannedSteps(["plan", "--file", cluster.file.string]) == fresh)
+
+        try scene.writeClusterfile(secret: "prompt")
+        let plan = [cluster.machine.sealer, "plan", "--file", cluster.file.string]
+        let blind = try await cluster.sealer(["plan", "--file", cluster.file.string])
+        expectMessage(blind, 64, ["there is no terminal to ask for the password of ops", "file:PATH"])
+        let typed = try await cluster.machine.run(
+            [
+                "bash", "-euc",
+                """
+                cd "$1"; shift
+                mkfifo keys
+                timeout 120 script --quiet --return --flush --command "$*" shown <keys >/dev/null &
+                exec 3>keys
+                for attempt in {1..300}; do
+                    ! grep --quiet 'password of ops:' shown 2>/dev/null || break
+                    sleep 0.1
+                done
+                # What is typed before the terminal is silent counts for nothing.
+                sleep 1
+                echo "$PASSWORD" >&3
+                wait $!
+                """, "type", cluster.folder.string,
+            ] + plan, environment: cluster.environment.merging(["PASSWORD": UserHost.password]) { own, _ in own })
+        let shown = try await cluster.machine.check(["cat", cluster.folder.appending("shown").string])
+        #expect(typed.status == 0, "\(typed.status): \(typed.error)\(shown)")
+        #expect(shown.contains("start the control plane"), "\(shown)")
+        #expect(!shown.contains(UserHost.password))
     }
 
     /// A clock that is an hour ahead, or behind: the host's agent tells it so, since nobody can set the clock of a node container

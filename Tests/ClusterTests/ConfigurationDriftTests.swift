@@ -101,8 +101,10 @@ private struct Configured {
     }
 }
 
-/// What kubeadm, etcd and kubelet are told, told otherwise to a cluster that runs, and changed behind sealer's back.
-extension ClusterTests {
+/// What kubeadm, etcd and kubelet are told, told otherwise to a cluster that runs, and changed behind sealer's back. A suite of its
+/// own: it waits for control planes that start anew most of the time, and others can have the machine meanwhile.
+@Suite("A real cluster's configuration", .serialized, .enabled(if: Machine.lack == nil, "\(Machine.lack ?? "")"))
+struct ConfigurationDriftTests: ClusterSuite {
     @Test(
         "takes another configuration of its components, mends a changed one, refuses what cannot be, whenever it is killed",
         .timeLimit(.minutes(20)))

@@ -36,20 +36,32 @@ extension ClusterTests {
             #expect(reset.contains("what the cluster \(name) had brought"), "\(reset)")
             try await host.expectTraces(before) { !$0.contains(" /var/lib/sealer/c") }
 
-            // Once more, and Ctrl-C in the middle: the command ends between two steps, says how to go on, and so it does.
-            let interrupted = try await host.script(
-                """
-                set -m
-                \(run) &
-                for attempt in {1..1200}; do
-                    ! grep --quiet '"began".*"step":"init"' /var/lib/sealer/clusters/\(name)/journal.jsonl 2>/dev/null || break
-                    sleep 0.1
-                done
-                kill -INT %1
-                wait %1
-                """)
-            #expect(interrupted.status == 130, "\(interrupted.status): \(interrupted.error)")
-            #expect(interrupted.error.contains("sealer apply --name \(name)"), "\(interrupted.error)")
+            // Once more, and Ctrl-C twice in the middle: the running step ends too. Then once: the command ends between two steps.
+            // Each says how to go on, and so it does.
+            for (begun, command, interrupts) in [(1, run, 2), (2, "/root/sealer apply --name \(name)", 1)] {
+                let interrupted = try await host.script(
+                    """
+                    set -m
+                    \(command) &
+                    pid=$!
+                    journal=/var/lib/sealer/clusters/\(name)/journal.jsonl
+                    for attempt in {1..1200}; do
+                        count="$(grep -c '"began".*"step":"init"' $journal 2>/dev/null || true)"
+                        [[ $count != \(begun) ]] || break
+                        sleep 0.1
+                    done
+                    for number in {1..\(interrupts)}; do
+                        kill -INT $pid
+                        sleep 0.3
+                    done
+                    wait $pid
+                    """)
+                #expect(interrupted.status == 130, "\(command): \(interrupted.status): \(interrupted.error)")
+                #expect(interrupted.error.contains("sealer apply --name \(name)"), "\(interrupted.error)")
+                let journal = try await host.check("cat /var/lib/sealer/clusters/\(name)/journal.jsonl")
+                let isDone = journal.contains(/"event":"ended".*"step":"init"/)
+                #expect(isDone == (interrupts == 1), "\(journal)")
+            }
             let history = try await host.check("/root/sealer history --name \(name)")
             #expect(!history.contains("killed"), "\(history)")
             try await host.check("/root/sealer apply --name \(name)")

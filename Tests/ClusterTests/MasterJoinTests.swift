@@ -24,7 +24,32 @@ extension ClusterTests {
             try await cluster.expectNothingToDo()
             let members = try await cluster.etcdMembers(on: first)
             #expect(members.filter { $0.contains("started") && $0.hasSuffix("false") }.count == 2, "\(members)")
+            try await killWhileMasterLeaves(cluster, first: first, second: second)
             try await cluster.check(["delete", "--name", name])
         }
+    }
+
+    /// The operator dies at each point of the second master's way out of etcd and of the cluster.
+    private func killWhileMasterLeaves(_ cluster: TestCluster, first: String, second: String) async throws {
+        let apply = ["apply", "--name", cluster.name, "--yes"]
+        let down = ["scale-down", "--name", cluster.name, "--masters", "1", "--yes"]
+        let steps = try await cluster.plannedSteps(down + ["--dry-run"])
+        for step in ["drain", "etcd", "remove", "reset"] { #expect(steps.contains("\(step)/\(second)"), "\(steps)") }
+        var arguments = down
+        for step in steps where step.hasSuffix("/\(second)") {
+            for point in Self.points(of: [step]) {
+                try await cluster.expectKilled(arguments, at: point)
+                arguments = apply
+                // One who has left is in nobody's way.
+                let members = try await cluster.etcdMembers(on: first)
+                #expect(members.count(where: { $0.contains(first) }) == 1, "\(point): \(members)")
+                if point.hasPrefix("end etcd/") { #expect(members.count == 1, "\(point): \(members)") }
+            }
+        }
+        try await cluster.check(apply)
+        try await cluster.expectNothingToDo()
+        let members = try await cluster.etcdMembers(on: first)
+        #expect(members.count == 1, "\(members)")
+        #expect(try await cluster.nodes(through: first) == ["\(first)=True"])
     }
 }

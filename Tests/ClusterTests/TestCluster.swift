@@ -219,7 +219,10 @@ struct TestCluster: Sendable {
     }
 }
 
-extension ClusterTests {
+/// Tests that make clusters. Those of one suite run one after the other, suites beside each other.
+protocol ClusterSuite {}
+
+extension ClusterSuite {
     /// Gives a test its cluster. What an earlier one left goes away first; what it leaves is taken away when it fails, and must be gone when it ends well.
     ///
     /// - Parameter hasImages: whether the images are built into the store first.

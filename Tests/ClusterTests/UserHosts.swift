@@ -62,7 +62,8 @@ struct UserHost: Sendable {
         try await machine.check(["docker", "rm", "--force", "--volumes", container])
     }
 
-    /// What it has besides what changes by itself: files, units, mounts, network devices, routes, rules, users.
+    /// What it has besides what changes by itself: files, what is in those of its configuration, units, mounts, network devices,
+    /// routes, rules, settings of the kernel, users.
     func traces() async throws -> Set<String> {
         Set(
             try await check(
@@ -74,13 +75,18 @@ struct UserHost: Sendable {
                 awk '{ print "mount", $2 }' /proc/self/mounts
                 ip -o link show | awk -F': ' '{ sub("@.*", "", $2); print "link", $2 }'
                 { ip route show; ip -6 route show; } | sed 's/^/route /'
+                { ip rule show; ip -6 rule show; } | sed 's/^/routing rule /'
+                ipset list -name | sed 's/^/address set /'
+                # By hand and not by the list of sealer's own: what that forgets shall show.
+                sysctl -a --pattern '^net\\.(ipv4\\.(ip_forward|conf\\.all)|ipv6\\.conf\\.(all|default|eth0))' 2>/dev/null |
+                    grep -v 'stable_secret' | sed 's/^/kernel setting /'
+                find /etc -xdev -type f ! -path /etc/resolv.conf ! -path '/etc/ssh/ssh_host_*' -exec sha256sum {} + | sed 's/^/content /'
                 # A built-in chain shows as soon as somebody has looked at its table; Docker's ports change with each start.
                 for filter in iptables ip6tables; do
                     $filter-save | grep -E '^(-A|:)' | grep -vE '^:[A-Z]+ ACCEPT|DOCKER_' |
                         sed "s/ \\[.*//;s/^/$filter /" || true
                 done
                 cut -d: -f1 /etc/passwd | sed 's/^/user /'
-                sha256sum /etc/hosts
                 """
             ).split(separator: "\n").map(String.init))
     }

@@ -6,7 +6,8 @@ import SystemPackage
 /// What a host had before the first change, where Kubernetes and what belongs to it leave things: kept on the host, and compared
 /// when all is taken off again.
 enum HostBaseline {
-    private static let path: FilePath = "/var/lib/sealer/baseline"
+    /// Where it is kept.
+    static let path: FilePath = "/var/lib/sealer/baseline"
 
     /// Lists files, what is in those below `/etc`, units, mounts, network devices, routes, rules of the packet filter, settings of
     /// the kernel and users, a line each, sorted; and what is listed that older lists lack.
@@ -49,7 +50,7 @@ enum HostBaseline {
         do {
             try await write(on: host)
         } catch let failure as Failure where failure.kind == .timeout {
-            try await delete(on: host)
+            try await host.delete(path)
         }
     }
 
@@ -135,9 +136,6 @@ enum HostBaseline {
             return nil
         }
     }
-
-    /// Takes the list away.
-    static func delete(on host: any Host) async throws { try await host.delete(path) }
 
     /// Changes for people; nil when there are none.
     static func words(_ changes: HostChanges?, on host: String) -> String? {

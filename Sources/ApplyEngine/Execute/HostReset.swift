@@ -154,8 +154,10 @@ struct HostReset {
             throw Failure(.system, "still there: \(left.joined(separator: ", "))", at: host.name)
         }
         try await HostBaseline.restoreSettings(on: host, step: step)
-        let changes = try await HostBaseline.changes(on: host)
-        try await HostBaseline.delete(on: host)
+        var changes = try await HostBaseline.changes(on: host)
+        // Without a mark either it was done before, as far as here.
+        if mark == nil, changes == nil { changes = HostChanges(comparison: "") }
+        try await host.delete(HostBaseline.path)
         // The mark goes last: as long as it is there, the host counts as the cluster's.
         try await host.delete(NodeMark.path)
         try await Failpoint.reach("reset mark \(host.name)")
