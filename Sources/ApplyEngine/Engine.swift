@@ -159,10 +159,13 @@ public struct Engine: Sendable {
             do {
                 reached.append(try await work.observer.lookAgain(at: place))
             } catch {
+                let remedy =
+                    place.member.provider == .container
+                    ? "'docker rm --force --volumes \(place.name)' removes it" : "'sealer reset' takes it off"
                 progress.send(
                     .warning(
                         "\(place.name) leaves the cluster and cannot be reached, so what sealer brought stays there until "
-                            + "'sealer reset' takes it off: \(Failure.words(of: error))"))
+                            + "\(remedy): \(Failure.words(of: error))"))
             }
         }
         return (reached, Set(places.leaving.flatMap { [$0.name] + ($0.address.map { [$0] } ?? []) }))
@@ -190,9 +193,11 @@ public struct Engine: Sendable {
         }
         defer { lock.release() }
         try await checkClaim(folder, cluster, options)
-        // Whoever is off, and could be on, is looked at: else it would count as silent.
-        try await infra.wake(cluster, progress: progress)
-        return try await withWork(cluster, drain: options.drain) { work, places in
+        // Whoever is off, and could be on, would count as silent; those that leave too, whose votes etcd may need.
+        let former = try await BlockingPool.shared.run { try folder.readCluster(folder.members) }
+        let wasOff = try await infra.wake(former.map { cluster.joined(with: $0) } ?? cluster, progress: progress)
+        let patience = wasOff ? Observer.answerLimitAfterStart : Observer.answerLimit
+        return try await withWork(cluster, patience: patience, drain: options.drain) { work, places in
             let change = ClusterLock(purpose: .change, ended: lock.ended)
             let plan = try await self.plan(cluster, work, places) { interrupted in
                 try await change.holding(on: places.masters, pool: work.pool, owner: owner, progress: progress) {

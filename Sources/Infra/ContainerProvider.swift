@@ -54,20 +54,24 @@ public struct ContainerProvider: Sendable {
     }
 
     /// Starts the node containers of a request that were stopped, all at once. One that does not start stays as it is, which is told.
-    func wake(_ request: HostsRequest, progress: any ProgressSink) async throws {
+    ///
+    /// - Returns: whether there were such.
+    func wake(_ request: HostsRequest, progress: any ProgressSink) async throws -> Bool {
         let states = try await states(of: request).filter { $0.value != "running" }
         let stopped = NodePlan.all(of: request).map(\.name).filter { states[$0] != nil }
-        guard !stopped.isEmpty else { return }
+        guard !stopped.isEmpty else { return false }
         let failures = try await progress.step("starting node containers that were stopped") { step in
             step.note(stopped.joined(separator: ", "))
             return await withTaskGroup(of: (any Error)?.self) { group in
                 for name in stopped {
                     group.addTask {
                         do {
-                            if states[name] == "paused" {
-                                try await engine.unpauseContainer(name)
-                            } else {
-                                try await engine.startContainer(name)
+                            try await Failpoint.around("wake container \(name)") {
+                                if states[name] == "paused" {
+                                    try await engine.unpauseContainer(name)
+                                } else {
+                                    try await engine.startContainer(name)
+                                }
                             }
                             try await waitForSystem(in: name, step)
                             return nil
@@ -83,6 +87,7 @@ public struct ContainerProvider: Sendable {
         }
         try Task.checkCancellation()
         for failure in failures { progress.send(.warning(Failure.words(of: failure))) }
+        return true
     }
 
     /// Removes one node container with its volumes; none there is fine.

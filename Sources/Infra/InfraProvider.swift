@@ -11,7 +11,9 @@ public protocol InfraProvider: Sendable {
     func place(of member: ClusterMember) async throws -> HostPlace
 
     /// Starts hosts that were made for a cluster and have been stopped since; where that fails, they go on to be silent.
-    func wake(_ cluster: Cluster, progress: any ProgressSink) async throws
+    ///
+    /// - Returns: whether there were such.
+    func wake(_ cluster: Cluster, progress: any ProgressSink) async throws -> Bool
 
     /// Makes the hosts that are to be made; what is there already and fits is kept.
     ///

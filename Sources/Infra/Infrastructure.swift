@@ -61,9 +61,9 @@ public struct Infrastructure: InfraProvider {
     private typealias HostPlaceOfContainer = (name: String, host: ProvisionedHost?)
 
     /// Starts containers that were stopped.
-    public func wake(_ cluster: Cluster, progress: any ProgressSink) async throws {
-        guard let request = HostsRequest(cluster) else { return }
-        try await containers().wake(request, progress: progress)
+    public func wake(_ cluster: Cluster, progress: any ProgressSink) async throws -> Bool {
+        guard let request = HostsRequest(cluster) else { return false }
+        return try await containers().wake(request, progress: progress)
     }
 
     /// Makes the containers that are not there.

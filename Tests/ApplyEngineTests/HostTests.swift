@@ -30,7 +30,7 @@ private struct ThisMachine: InfraProvider {
         return HostPlace(name: name, member: member, address: name, transport: transport)
     }
 
-    func wake(_ cluster: Cluster, progress: any ProgressSink) async throws {}
+    func wake(_ cluster: Cluster, progress: any ProgressSink) async throws -> Bool { false }
     func provision(_ cluster: Cluster, progress: any ProgressSink) async throws {}
     func contents(of cluster: String) async throws -> [String] { [] }
     func remove(host: String, of cluster: String) async throws {}

@@ -154,7 +154,7 @@ struct SimulatedInfra: InfraProvider {
             name: name, member: member, address: name, transport: SimulatedTransport(world: world, host: name))
     }
 
-    func wake(_ cluster: Cluster, progress: any ProgressSink) async throws {}
+    func wake(_ cluster: Cluster, progress: any ProgressSink) async throws -> Bool { false }
     func provision(_ cluster: Cluster, progress: any ProgressSink) async throws {}
     func contents(of cluster: String) async throws -> [String] { [] }
     func remove(host: String, of cluster: String) async throws {}

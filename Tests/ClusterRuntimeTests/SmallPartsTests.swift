@@ -69,6 +69,15 @@ struct HostsFileTests {
         #expect(!moved.contains("172.18.0.2\ta b"))
         #expect(HostsFile.text(moved, with: []) == old)
     }
+
+    @Test("comes back to the byte when the block goes", arguments: ["", "a\n", "a\n\n\n", "\n\na\n", "a\n\nb\n"])
+    func back(old: String) {
+        let entries = [HostsFile.Entry(address: "10.0.0.2", names: ["a"])]
+        let with = HostsFile.text(old, with: entries)
+        #expect(HostsFile.text(with, with: entries) == with)
+        #expect(HostsFile.text(with, with: []) == old)
+        #expect(HostsFile.text(old, with: []) == old)
+    }
 }
 
 @Suite("A bootstrap token")

@@ -119,8 +119,7 @@ enum HostBaseline {
                 gone=';/^[^\t]/d'
             }
             # Not within the comparison, where nobody would see it fail.
-            shopt -s inherit_errexit
-            now="$(list_sorted)"
+            now="$(set -e; list_sorted)"
             comm -3 \#(list) - <<<"$now" | sed -E "/^\t?($unknown)/d$gone"
             """#
     }

@@ -21,6 +21,8 @@ struct Observer: Sendable {
 
     /// How long the API server of a cluster that is there may take to answer: all its masters may just have started.
     static let answerLimit = Duration.seconds(60)
+    /// The same where the masters have just been switched on: etcd and the API server start first.
+    static let answerLimitAfterStart = Duration.seconds(180)
 
     /// Looks at all hosts at once, and at the cluster if there is one.
     ///

@@ -45,6 +45,7 @@ struct Farewell: Sendable {
             let due = try rules.dueOnLeaving(
                 place.member, done: [:], phases: [phase], reason: "the cluster is deleted",
                 isFirst: place.name == first)
+            guard !due.isEmpty, try await isThere(place, phase) else { return }
             for plugin in rules.plugins where due.contains(where: { $0.name == plugin.name }) {
                 try await run(plugin, phase, place)
             }
@@ -57,6 +58,18 @@ struct Farewell: Sendable {
                 remedy: "mend that, then run it again; or delete the cluster without them: "
                     + "sealer delete --skip-plugins --name \(cluster.name)",
                 causes: failures)
+        }
+    }
+
+    /// Whether anything can be run on a host. Of a container that is stopped nothing is left anyway; any other host must answer.
+    private func isThere(_ place: HostPlace, _ phase: Plugin.Phase) async throws -> Bool {
+        do {
+            _ = try await pool.connection(place.name)
+            return true
+        } catch let failure as Failure where failure.kind == .unreachable && place.member.provider == .container {
+            progress.send(
+                .warning("plugins of the phase \(phase.rawValue) do not run there: \(Failure.words(of: failure))"))
+            return false
         }
     }
 

@@ -10,7 +10,8 @@ struct JoinCommand: ContextCommand {
         discussion: """
             Containers are counted: --nodes 2 adds two. It is 'sealer apply' with the Clusterfile that has these hosts too.
 
-            A worker that does not answer is left out, and the command then fails and names it.
+            Node containers that were stopped are started first. A worker that does not answer is left out, and the command then \
+            fails and names it.
 
             Example:
               sealer join --name shop --nodes 10.0.0.7-9
@@ -53,8 +54,9 @@ struct ScaleDownCommand: ContextCommand {
             --drain-grace-period and --drain-timeout say otherwise. A master leaves etcd before it goes, and never so that etcd \
             would lose its quorum. Of containers those with the highest numbers go: --nodes 2 takes two away.
 
-            A worker that stays and does not answer is left out, and the command then fails and names it. Until it answers, what \
-            sealer brought stays on a master that left: that worker may still be led there.
+            Node containers that were stopped are started first. A worker that stays and does not answer is left out, and the \
+            command then fails and names it. Until it answers, what sealer brought stays on a master that left: that worker may \
+            still be led there.
 
             Example:
               sealer scale-down --name shop --nodes 10.0.0.7 --yes
