@@ -346,8 +346,9 @@ extension SimulatedEngineTests.Draft {
     mutating func change(_ world: SimulatedWorld, number: Int, _ dice: inout SeededGenerator) {
         switch Int.random(in: 0..<21, using: &dice) {
         case 19, 20:
-            // A master dies for good, and its user gives it up.
+            // A master dies for good, and its user gives it up; perhaps another one, which lives, with it.
             guard masters.count > 2, let address = masters.popLast() else { return }
+            if Bool.random(using: &dice), !hasPlugins { masters.removeFirst() }
             world.with { state in
                 state.machines[address]?.isOff = true
                 for name in state.nodes.keys where state.nodes[name]?.address == address {

@@ -36,6 +36,17 @@ struct UnreachedHostTests {
         }
     }
 
+    @Test("is a master that leaves: it is out of etcd before one that lives leaves too, so that most members live")
+    func deadMasterFirst() async throws {
+        let scratch = try Scratch()
+        var site = try await SimulatedSite.make(scratch.path, masters: ["10.0.0.2", "10.0.0.3", "10.0.0.4"])
+        site.kill("10.0.0.4")
+        site.draft.masters = ["10.0.0.3"]
+        try await site.apply()
+        #expect(site.world.with { $0.violations } == [])
+        #expect(site.world.with { $0.etcd } == ["host-10-0-0-3"])
+    }
+
     @Test("is named, the others are changed, and when it answers it alone is what remains")
     func worker() async throws {
         let scratch = try Scratch()
