@@ -85,6 +85,17 @@ let package = Package(
             swiftSettings: settings
         ),
         .executableTarget(name: "sealer", dependencies: ["Remote", "SealerCommands"], swiftSettings: settings),
+        // The engine's hosts and Kubernetes as state machines, and the lives of clusters on them.
+        .target(
+            name: "Simulation",
+            dependencies: [
+                "ApplyEngine", "Archive", "ClusterRuntime", "Clusterfile", "ImageStore", "Infra", "LinuxSystem", "OCI",
+                "Remote", "Report", "TestSupport", systemPackage,
+            ], path: "Tests/Simulation", swiftSettings: settings),
+        .executableTarget(
+            name: "SimulatedLives",
+            dependencies: ["ClusterRuntime", "ImageStore", "LinuxSystem", "Simulation", "TestSupport", systemPackage],
+            path: "Tests/SimulatedLives", swiftSettings: settings),
         // What ssh asks in tests in the place of sealer.
         .executableTarget(
             name: "AskPassProgram", dependencies: ["Remote"], path: "Tests/AskPassProgram", swiftSettings: settings),
@@ -165,7 +176,7 @@ let package = Package(
                 "ClusterRuntime", "Clusterfile", "Diagnostics", "Distribution", "ImageStore", "ImageTree", "Infra",
                 "LinuxSystem", "OCI", "Remote", "Report", systemPackage,
             ],
-            testDependencies: ["Archive", "YAML"]
+            testDependencies: ["Archive", "Simulation", "YAML"]
         )
         // What people touch.
         + room("Terminal", ["Report"], testDependencies: [systemPackage])

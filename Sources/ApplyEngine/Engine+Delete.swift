@@ -111,7 +111,16 @@ extension Engine {
         _ = try await pool.connection(place.name)
         try await progress.step("take off the host all that sealer brought", host: place.name) { step in
             try await withLimit(.seconds(900), waitingFor: "the host to be reset", at: place.name) {
-                let changes = try await pool.withConnection(place.name) { try await reset.reset($0.host, step: step) }
+                let changes = try await pool.withConnection(place.name) { connection -> HostChanges? in
+                    let mark = try await NodeMark.read(from: connection.host)
+                    if let other = mark?.cluster, let mine = reset.cluster, other != mine {
+                        // It was taken back meanwhile, and given to another one.
+                        progress.send(
+                            .warning("\(place.name) belongs to the cluster \(other) by now, and is left as it is"))
+                        return nil
+                    }
+                    return try await reset.reset(connection.host, step: step)
+                }
                 if let words = HostBaseline.words(changes, on: place.name) { progress.send(.warning(words)) }
             }
         }

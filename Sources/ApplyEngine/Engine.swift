@@ -102,7 +102,7 @@ public struct Engine: Sendable {
         let (blueprint, observation) = try await work.survey(
             places.wanted.filter { $0.transport != nil }, unreached: unreached)
         try ClusterSupport.check(observation, of: cluster, settings: work.source.settings)
-        let (reached, leavingNames) = await leaving(places, work)
+        let (reached, leavingNames) = try await leaving(places, work)
         await work.add(leaving: reached)
         var difference = try blueprint.difference(from: observation, leaving: reached, leavingNames: leavingNames)
         if !missing.isEmpty {
@@ -151,21 +151,24 @@ public struct Engine: Sendable {
             launch: try work.source.launchDigest())
     }
 
-    /// Looks at hosts that leave; one that cannot be reached, not even at a second attempt, is only named: it is given up.
-    private func leaving(_ places: Places, _ work: ClusterWork) async -> ([HostObservation], Set<String>) {
+    /// Looks at hosts that leave; one that does not answer, not even at a second attempt, is only named: it is given up.
+    ///
+    /// - Throws: what else is wrong with one: whoever answers can be taken back.
+    private func leaving(_ places: Places, _ work: ClusterWork) async throws -> ([HostObservation], Set<String>) {
         var reached: [HostObservation] = []
         await work.pool.set(places.leaving)
         for place in places.leaving where place.transport != nil {
             do {
                 reached.append(try await work.observer.lookAgain(at: place))
-            } catch {
+            } catch let failure as Failure where failure.isSilence {
                 let remedy =
                     place.member.provider == .container
                     ? "'docker rm --force --volumes \(place.name)' removes it" : "'sealer reset' takes it off"
                 progress.send(
                     .warning(
-                        "\(place.name) leaves the cluster and cannot be reached, so what sealer brought stays there until "
-                            + "\(remedy): \(Failure.words(of: error))"))
+                        "\(place.name) leaves the cluster and does not answer, so what sealer brought stays there until "
+                            + "\(remedy), and where it starts again before that, it is a member again: "
+                            + Failure.words(of: failure)))
             }
         }
         return (reached, Set(places.leaving.flatMap { [$0.name] + ($0.address.map { [$0] } ?? []) }))
@@ -368,7 +371,7 @@ public struct Engine: Sendable {
         }
     }
 
-    func settings(of cluster: Cluster, image: ClusterImage) throws -> ClusterSettings {
+    package func settings(of cluster: Cluster, image: ClusterImage) throws -> ClusterSettings {
         guard image.sealer.kind == .kubeInstaller, let version = image.labels[LabelKey.runtimeVersion] else {
             throw Failure(
                 .invalidInput,

@@ -40,20 +40,34 @@ extension Kubeadm {
         error.split(separator: "\n").contains { $0.hasPrefix("error: taint \"") && $0.hasSuffix("\" not found") }
     }
 
-    /// Polls the nodes' conditions until all are `Ready`.
+    /// Polls the nodes' conditions until all are `Ready`, and are so by what their kubelets said since they run.
     public func waitUntilReady(
-        _ nodes: [String], through master: ClusterNode, limit: Duration, step: Step
+        _ nodes: [ClusterNode], through master: ClusterNode, limit: Duration, step: Step
     ) async throws {
         let end = ContinuousClock.now + limit
+        let starts = try await kubeletStarts(of: nodes)
+        let masters = nodes.filter { $0.role == .master }
+        let nodes = nodes.map(\.name)
         while true {
             let statuses = try await Self.patiently { try await self.nodes(through: master) }
-            let ready = Set(statuses.filter(\.isReady).map(\.name))
-            let waiting = nodes.filter { !ready.contains($0) }
+            let ready = Set(
+                statuses.filter { $0.isReady && !$0.isStale(since: starts[$0.name]) }.map(\.name))
+            var waiting = nodes.filter { !ready.contains($0) }
+            // A node is Ready by its kubelet, whatever its control plane does.
+            if waiting.isEmpty {
+                for master in masters where try await !answers(master) { waiting.append(master.name) }
+            }
             step.advance(Int64(nodes.count - waiting.count), of: Int64(nodes.count), unit: .items)
             if waiting.isEmpty { return }
             guard ContinuousClock.now < end else {
                 let reasons = waiting.map { name in
-                    "\(name): \(statuses.first { $0.name == name }?.reason ?? "is no member of the cluster")"
+                    let status = statuses.first { $0.name == name }
+                    let reason = status.map { status in
+                        guard status.isReady else { return status.reason }
+                        return status.isStale(since: starts[name])
+                            ? "kubelet was started and has not reported since" : "its API server does not answer"
+                    }
+                    return "\(name): \(reason ?? "is no member of the cluster")"
                 }
                 throw Failure(
                     .timeout,
@@ -63,6 +77,13 @@ extension Kubeadm {
                 )
             }
             try await Task.sleep(for: .milliseconds(500))
+        }
+    }
+
+    private func kubeletStarts(of nodes: [ClusterNode]) async throws -> [String: Int64] {
+        try await withThrowingTaskGroup(of: (String, Int64?).self) { group in
+            for node in nodes { group.addTask { (node.name, try await kubeletStart(of: node)) } }
+            return try await group.reduce(into: [:]) { $0[$1.0] = $1.1 }
         }
     }
 

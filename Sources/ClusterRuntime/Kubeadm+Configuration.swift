@@ -147,7 +147,7 @@ extension Kubeadm {
     var healthQuestion: [String] { ["get", "--raw=\(settings.version.healthPath)"] }
 
     /// Whether the master's own API server answers, which it does with its etcd.
-    func answers(_ master: ClusterNode) async throws -> Bool {
+    public func answers(_ master: ClusterNode) async throws -> Bool {
         try await kubectl([ownServer(master)] + healthQuestion, through: master).status == 0
     }
 

@@ -84,6 +84,29 @@ extension Kubeadm {
 
     // MARK: - Starting kubelet
 
+    /// When a node's kubelet was started last.
+    public func kubeletStart(of node: ClusterNode) async throws -> Int64? {
+        // systemd's words for it are in the host's language and time zone; the kernel's clock has neither.
+        let result = try await node.host.check(
+            .script(
+                """
+                systemctl show --property=ActiveEnterTimestampMonotonic kubelet.service
+                cat /proc/uptime
+                date +%s
+                """), purpose: "asking when kubelet was started", limit: .seconds(30))
+        return Self.start(result.outputText)
+    }
+
+    /// Reads what `kubeletStart` asks for; nil where kubelet has not run since the host was started.
+    static func start(_ text: String) -> Int64? {
+        let lines = text.split(separator: "\n")
+        guard lines.count == 3, let start = lines[0].split(separator: "=").last.flatMap({ Int64($0) }), start > 0,
+            let uptime = lines[1].split(separator: " ").first.flatMap({ Double($0) }), uptime.magnitude < 1e12,
+            let now = Int64(lines[2])
+        else { return nil }
+        return now - Int64(uptime) + start / 1_000_000
+    }
+
     /// When kubelet was started, by the node's own clock.
     struct Start {
         /// Seconds since 1970.

@@ -33,9 +33,17 @@ public protocol KubernetesRuntime: Sendable {
         _ node: String, labels: [String: String], taints: [String], withdrawn: [String], through master: ClusterNode
     ) async throws
 
-    /// Waits until every node is a member and `Ready`; when one does not become so, the failure says why.
+    /// Whether a master's own API server answers, which it does with its etcd.
+    func answers(_ master: ClusterNode) async throws -> Bool
+
+    /// When a member's kubelet was started last, in seconds since 1970 by its host's clock; nil when it does not run, or nobody
+    /// knows.
+    func kubeletStart(of node: ClusterNode) async throws -> Int64?
+
+    /// Waits until every node is a member and `Ready`, and has said so since its kubelet was started, and every master's own API
+    /// server answers; when one does not become so, the failure says why.
     func waitUntilReady(
-        _ nodes: [String],
+        _ nodes: [ClusterNode],
         through master: ClusterNode,
         limit: Duration,
         step: Step
@@ -121,6 +129,12 @@ public struct JoinTicket: Sendable {
     let token: BootstrapToken
     let authorityHash: String
     let made: ContinuousClock.Instant
+
+    package init(token: BootstrapToken, authorityHash: String, made: ContinuousClock.Instant) {
+        self.token = token
+        self.authorityHash = authorityHash
+        self.made = made
+    }
 
     /// How long a ticket is used. Its token lives longer, so that a join that begins late ends well.
     static let lifetime = Duration.seconds(3600)

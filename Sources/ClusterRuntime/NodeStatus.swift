@@ -9,6 +9,8 @@ public struct NodeStatus: Sendable, Hashable, Codable {
     public var isReady: Bool
     /// Why it is not ready, in kubelet's words; empty when it is.
     public var reason: String
+    /// When the node told that itself, in seconds since 1970 by its own clock; nil when it never did.
+    public var reported: Int64?
     /// Whether it runs the control plane.
     public var isMaster: Bool
     /// Whether new pods may come to it.
@@ -26,13 +28,15 @@ public struct NodeStatus: Sendable, Hashable, Codable {
 
     /// Makes a status.
     public init(
-        name: String, isReady: Bool, reason: String = "", isMaster: Bool = false, isSchedulable: Bool = true,
+        name: String, isReady: Bool, reason: String = "", reported: Int64? = nil, isMaster: Bool = false,
+        isSchedulable: Bool = true,
         address: String? = nil, podNetwork: String? = nil, version: String = "", labels: [String: String] = [:],
         taints: [String] = []
     ) {
         self.name = name
         self.isReady = isReady
         self.reason = reason
+        self.reported = reported
         self.isMaster = isMaster
         self.isSchedulable = isSchedulable
         self.address = address
@@ -55,6 +59,25 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         return list.items.map(NodeStatus.init)
     }
 
+    /// Whether it was called ready before its kubelet was started: until that reports, or is missed for 40 seconds, Kubernetes goes
+    /// by what it knew.
+    ///
+    /// - Parameter start: when kubelet was started, in seconds since 1970 by the node's clock; nil when nobody knows.
+    public func isStale(since start: Int64?) -> Bool {
+        guard isReady, let reported, let start else { return false }
+        // Both are cut to seconds, each its own way.
+        return reported + 1 < start
+    }
+
+    /// The seconds since 1970 of a time as Kubernetes writes it.
+    private static func seconds(_ text: String) -> Int64? {
+        do {
+            return Int64(try Date.ISO8601FormatStyle().parse(text).timeIntervalSince1970)
+        } catch {
+            return nil
+        }
+    }
+
     private init(_ node: NodeList.Node) {
         let ready = node.status.conditions?.first { $0.type == "Ready" }
         let isReady = ready?.status == "True"
@@ -64,6 +87,7 @@ public struct NodeStatus: Sendable, Hashable, Codable {
             name: node.metadata.name,
             isReady: isReady,
             reason: isReady ? "" : (reason.isEmpty ? "kubelet has not reported yet" : reason),
+            reported: ready?.lastHeartbeatTime.flatMap(Self.seconds),
             // The second one is what Kubernetes before 1.20 wrote alone.
             isMaster: labels["node-role.kubernetes.io/control-plane"] != nil
                 || labels["node-role.kubernetes.io/master"] != nil,
@@ -102,6 +126,7 @@ public struct NodeStatus: Sendable, Hashable, Codable {
                     var status: String
                     var reason: String?
                     var message: String?
+                    var lastHeartbeatTime: String?
                 }
                 struct Address: Decodable {
                     var type: String

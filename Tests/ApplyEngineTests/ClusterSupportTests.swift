@@ -4,6 +4,7 @@ import TestSupport
 import Testing
 
 @testable import ApplyEngine
+@testable import Simulation
 
 @Suite("What an image cannot give")
 struct ClusterSupportTests {

@@ -12,6 +12,7 @@ import Testing
 import YAML
 
 @testable import ApplyEngine
+@testable import Simulation
 
 @Suite("Config documents in a plan")
 struct ConfigurationPlanTests {

@@ -5,6 +5,7 @@ import TestSupport
 import Testing
 
 @testable import ApplyEngine
+@testable import Simulation
 
 /// What status tells of a simulated cluster when something of it does not answer.
 @Suite("The status of a cluster")

@@ -9,6 +9,7 @@ import Testing
 
 @testable import ApplyEngine
 @testable import ClusterRuntime
+@testable import Simulation
 
 /// A running cluster is what it is: others than the machine that made it leave its trust alone, and what it cannot become is refused.
 @Suite("A cluster that runs")

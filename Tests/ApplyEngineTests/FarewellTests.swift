@@ -7,6 +7,7 @@ import Synchronization
 import Testing
 
 @testable import ApplyEngine
+@testable import Simulation
 
 @Suite("The plugins of a cluster that is deleted")
 struct FarewellTests {

@@ -6,6 +6,8 @@ import SystemPackage
 import TestSupport
 import Testing
 
+@testable import Simulation
+
 @Suite("The journal")
 struct HistoryTests {
     private let steps = ["a", "b"].map {

@@ -3,6 +3,7 @@ import TestSupport
 import Testing
 
 @testable import ApplyEngine
+@testable import Simulation
 
 @Suite("What was launched")
 struct LaunchTests {

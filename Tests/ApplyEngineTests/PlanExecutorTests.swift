@@ -8,6 +8,7 @@ import TestSupport
 import Testing
 
 @testable import ApplyEngine
+@testable import Simulation
 
 /// Keeps what happened, in order.
 final class RecordedJournal: Journal {
@@ -233,9 +234,4 @@ struct PlanTests {
             ])
         #expect(try plan([step("b"), step("a")]).differences(from: before) == ["the steps come in another order"])
     }
-}
-
-enum ContentDigest {
-    /// A digest of nothing in particular.
-    static let sample: Digest = ContentHasher.digest(of: Data("image".utf8))
 }

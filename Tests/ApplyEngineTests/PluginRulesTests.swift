@@ -6,6 +6,7 @@ import OCI
 import Testing
 
 @testable import ApplyEngine
+@testable import Simulation
 
 @Suite("What plugins are due where")
 struct PluginRulesTests {

@@ -6,6 +6,7 @@ import TestSupport
 import Testing
 
 @testable import ApplyEngine
+@testable import Simulation
 
 /// In which order a running cluster's hosts get what may break them.
 @Suite("A running cluster, one host after the other")

@@ -7,6 +7,7 @@ import TestSupport
 import Testing
 
 @testable import ApplyEngine
+@testable import Simulation
 
 /// The life of clusters, many of them, each drawn by a number: `SEALER_FLEET_SEED=17` replays one alone, `SEALER_FLEET_LIVES` says
 /// how many there are.

@@ -5,6 +5,7 @@ import SystemPackage
 import TestSupport
 
 @testable import ApplyEngine
+@testable import Simulation
 
 /// A simulated cluster of two workers and some masters, as `apply` has left it, and the machine that it was applied from.
 struct SimulatedSite {
@@ -12,18 +13,17 @@ struct SimulatedSite {
     let store: ImageStore
     let folder: ClusterFolder
     let engine: Engine
-    var draft: SimulatedEngineTests.Draft
+    var draft: ClusterDraft
 
     static func make(_ folder: FilePath, masters: [String] = ["10.0.0.2"]) async throws -> SimulatedSite {
-        let tests = SimulatedEngineTests()
-        let store = try await tests.makeStore(folder.appending("store"))
+        let store = try await SimulatedImage.store(folder.appending("store"))
         let world = SimulatedWorld(seed: 1, faults: 0)
-        let draft = SimulatedEngineTests.Draft(masters: masters, workers: ["10.0.1.1", "10.0.1.2"], hasPlugins: false)
+        let draft = ClusterDraft(masters: masters, workers: ["10.0.1.1", "10.0.1.2"], hasPlugins: false)
         for address in draft.masters + draft.workers { world.add(address) }
         let state = folder.appending("state")
         let site = SimulatedSite(
             world: world, store: store, folder: ClusterFolder(state: state, cluster: "fleet"),
-            engine: tests.engine(world, store, state), draft: draft)
+            engine: ClusterLife.engine(world, store, state), draft: draft)
         _ = try await site.apply()
         return site
     }
@@ -32,7 +32,7 @@ struct SimulatedSite {
     func seenFromElsewhere(_ state: FilePath) -> SimulatedSite {
         SimulatedSite(
             world: world, store: store, folder: ClusterFolder(state: state, cluster: "fleet"),
-            engine: SimulatedEngineTests().engine(world, store, state), draft: draft)
+            engine: ClusterLife.engine(world, store, state), draft: draft)
     }
 
     @discardableResult

@@ -2,6 +2,7 @@ import ClusterRuntime
 import Testing
 
 @testable import ApplyEngine
+@testable import Simulation
 
 @Suite("A host in the place of one that is gone")
 struct SuccessorTests {

@@ -6,6 +6,7 @@ import Testing
 
 @testable import ApplyEngine
 @testable import ClusterRuntime
+@testable import Simulation
 
 /// A worker that does not answer keeps nobody else from what they need, and no command with it is called a success.
 @Suite("A host that does not answer")

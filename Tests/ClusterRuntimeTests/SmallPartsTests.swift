@@ -137,6 +137,23 @@ struct StatusTests {
         #expect(nodes[2].reason == "kubelet has not reported yet")
     }
 
+    @Test("that was said before kubelet was started counts no more; both times are cut to seconds")
+    func staleness() throws {
+        let json = #"""
+            {"items":[{"metadata":{"name":"a"},"status":{"conditions":[
+              {"type":"Ready","status":"True","lastHeartbeatTime":"2023-11-14T22:13:20Z"}]}}]}
+            """#
+        let node = try #require(try NodeStatus.list(fromJSON: Data(json.utf8)).first)
+        #expect(node.reported == 1_700_000_000)
+        #expect(!node.isStale(since: nil) && !node.isStale(since: 1_700_000_001) && node.isStale(since: 1_700_000_002))
+        #expect(!NodeStatus(name: "b", isReady: false, reported: 0).isStale(since: 10))
+        #expect(Kubeadm.start("ActiveEnterTimestampMonotonic=5500000\n100.25 3.1\n1700000100\n") == 1_700_000_005)
+        // It has not run since the host was started, or nobody knows.
+        for text in ["ActiveEnterTimestampMonotonic=0\n100.25 3.1\n1700000100\n", "", "x\ny\nz", "=5\nnan 1\n7\n"] {
+            #expect(Kubeadm.start(text) == nil, "\(text)")
+        }
+    }
+
     @Test("of a taint that is gone are told from those of a node that is")
     func goneTaints() {
         #expect(Kubeadm.saysThatTaintIsGone("error: taint \"dedicated:NoSchedule\" not found"))

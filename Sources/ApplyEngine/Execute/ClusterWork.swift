@@ -164,8 +164,10 @@ final class ClusterWork: StepPerformer {
         switch step.action {
         case .provision: break
         case .waitForNodes:
+            var nodes: [ClusterNode] = []
+            for node in blueprint.nodes { nodes.append(try await clusterNode(node)) }
             try await runtime.waitUntilReady(
-                blueprint.nodes.map(\.name), through: try await first(), limit: .seconds(300), step: handle)
+                nodes, through: try await first(), limit: .seconds(300), step: handle)
         case .waitForPods:
             let silent = Set((observation?.unreachedNodes ?? []).map(\.name))
             try await runtime.waitUntilPodsReady(

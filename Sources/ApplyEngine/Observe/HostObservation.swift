@@ -24,6 +24,8 @@ public struct HostObservation: Sendable, Hashable {
     public var files: [String: FileState] = [:]
     /// The services that matter.
     public var services: [String: ServiceState] = [:]
+    /// When a member's kubelet was started, in seconds since 1970 by the host's clock; nil when nobody knows.
+    public var kubeletStart: Int64?
     /// How many blobs of the rootfs its store lacks.
     public var missingRootfsBlobs = 0
     /// How many blobs of the whole image its store lacks.
@@ -46,6 +48,8 @@ public struct KubernetesObservation: Sendable, Hashable {
     public var nodes: [NodeStatus]
     /// What sealer keeps in the cluster; nil when there is nothing.
     public var record: [String: String]?
+    /// The masters that are members and whose own API servers do not answer, as steps name them.
+    public var silentMasters: Set<String> = []
 }
 
 /// What was seen of everything.

@@ -98,6 +98,9 @@ struct Observer: Sendable {
             var seen = seen
             seen.files = try await connection.host.inspect(paths.map { .init($0) })
             seen.services = try await connection.host.services(node.services)
+            if seen.mark?.membership == .complete {
+                seen.kubeletStart = try await runtime.kubeletStart(of: try await self.node(seen))
+            }
             return seen
         }
     }
@@ -186,19 +189,21 @@ struct Observer: Sendable {
         guard !masters.isEmpty else { return nil }
         let end = ContinuousClock.now + patience
         var failures: [any Error] = []
+        var unknown: KubernetesObservation?
         while true {
             failures = []
             for master in masters {
                 do {
-                    let node = try await node(master)
-                    return KubernetesObservation(
-                        through: master.host, nodes: try await runtime.nodes(through: node),
-                        record: try await runtime.record(through: node))
+                    let found = try await kubernetes(through: master, of: masters)
+                    // One whose node somebody has deleted answers too: it is asked where no other one does.
+                    if found.nodes.contains(where: { $0.name == master.nodeName }) { return found }
+                    unknown = unknown ?? found
                 } catch {
                     try Task.checkCancellation()
                     failures.append(error)
                 }
             }
+            if let unknown { return unknown }
             guard ContinuousClock.now < end else { break }
             try await Task.sleep(for: .seconds(1))
         }
@@ -220,6 +225,21 @@ struct Observer: Sendable {
                 ? "see why on a master: journalctl --unit kubelet; crictl ps, or ctr -n k8s.io containers list"
                 : "run sealer apply: it begins with giving the control plane back what it had before",
             causes: failures + (cut.isEmpty ? [] : [InterruptedChange(masters: cut)]))
+    }
+
+    /// What a master tells that answers, and which of the others do not: the API server of one says nothing of theirs.
+    private func kubernetes(
+        through master: HostObservation, of masters: [HostObservation]
+    ) async throws -> KubernetesObservation {
+        let node = try await node(master)
+        let (nodes, record) = (try await runtime.nodes(through: node), try await runtime.record(through: node))
+        let silent = try await withThrowingTaskGroup(of: String?.self) { group in
+            for other in masters where other.host != master.host {
+                group.addTask { try await runtime.answers(try await self.node(other)) ? nil : other.host }
+            }
+            return try await group.reduce(into: Set<String>()) { if let name = $1 { $0.insert(name) } }
+        }
+        return KubernetesObservation(through: master.host, nodes: nodes, record: record, silentMasters: silent)
     }
 
     /// Gives masters back what their control planes had before an interrupted change.

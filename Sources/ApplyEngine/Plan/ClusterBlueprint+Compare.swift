@@ -16,6 +16,7 @@ extension ClusterBlueprint {
     ) throws -> ClusterDifference {
         let kubernetes = observation.kubernetes
         try checkAuthorities(observation.hosts)
+        try checkMasters(observation, leaving)
         let first = kubernetes?.through ?? nodes.first { $0.isMaster }?.host ?? ""
         let seen = Dictionary(observation.hosts.map { ($0.host, $0) }) { first, _ in first }
         let throughAddress = nodes.first { $0.host == first }?.address ?? ""
@@ -63,6 +64,32 @@ extension ClusterBlueprint {
         }
     }
 
+    /// Looks whether what is there can be gone on with: the only master that runs a cluster is never begun anew, and no second cluster
+    /// beside one that is there.
+    private func checkMasters(_ observation: ClusterObservation, _ leaving: [HostObservation]) throws(Failure) {
+        if let kubernetes = observation.kubernetes {
+            guard let asked = observation.hosts.first(where: { $0.host == kubernetes.through }),
+                !kubernetes.nodes.contains(where: { $0.name == asked.nodeName })
+            else { return }
+            throw Failure(
+                .conflict,
+                "the master runs the cluster, and the cluster has no node \(asked.nodeName): somebody has deleted it",
+                at: asked.host,
+                remedy: "on that host 'systemctl restart kubelet' makes the node again, and 'kubeadm init phase "
+                    + "mark-control-plane' a master of it; then run sealer apply again")
+        }
+        let masters = leaving.filter { $0.member.isMaster && $0.mark?.membership == .complete }.map(\.host)
+        guard masters.isEmpty else {
+            throw Failure(
+                .conflict,
+                "the Clusterfile does not name \(masters.joined(separator: ", ")) any more, which \(masters.count == 1 ? "runs" : "run") the cluster, and none of the masters that it names is a member: the cluster would be lost, and an empty one made",
+                at: cluster.name,
+                remedy:
+                    "name the former masters beside the new ones and apply that; when the new ones are members, take the "
+                    + "former ones out and apply again")
+        }
+    }
+
     private func launchReason(_ record: [String: String]?) -> String? {
         guard let before = record?[RecordKey.launch] else { return "nothing was launched yet" }
         return before == launch.description ? nil : "the image's applications or their environment have changed"
@@ -93,7 +120,10 @@ extension ClusterBlueprint {
         // A member that the cluster does not know any more must join anew; so must a host that is new, when the cluster still
         // knows one of its name, which is gone.
         if kubernetes != nil, (membership == .complete) != (status != nil) { membership = .begun }
+        // So must a worker whose cluster has lost all its masters.
+        if kubernetes == nil, membership == .complete { membership = .begun }
         var difference = NodeDifference(host: node.host, isMaster: node.isMaster, membership: membership)
+        difference.wasMember = seen.mark?.membership == .complete && membership == .begun
         let isGuest = node.isMaster && !isFirst && membership != .complete
         let names = isGuest ? node.names(through: through) : node.names
         if seen.facts.hostname != node.name {
@@ -144,7 +174,13 @@ extension ClusterBlueprint {
         // A node that is to be replaced goes with all that it has.
         if let status, membership == .complete {
             difference.label = Self.labelReason(node, status, seen.mark)
-            if !status.isReady { difference.unready = "it is not Ready: \(status.reason)" }
+            if !status.isReady {
+                difference.unready = "it is not Ready: \(status.reason)"
+            } else if status.isStale(since: seen.kubeletStart) {
+                difference.unready = "its kubelet was started and has not reported since"
+            } else if kubernetes?.silentMasters.contains(node.host) == true {
+                difference.unready = "its API server does not answer"
+            }
         } else if !node.labels.isEmpty || !node.taints.isEmpty {
             difference.label = "it becomes a member"
         }

@@ -8,11 +8,11 @@ import SystemPackage
 /// What a running cluster was told of its configuration, compared with what it should be told.
 extension ClusterBlueprint {
     /// kubelet's files that kubeadm writes.
-    static let kubeletFiles = Kubeadm.kubeletFiles.map(\.string)
+    package static let kubeletFiles = Kubeadm.kubeletFiles.map(\.string)
     /// The control plane's files that kubeadm writes, but for etcd's.
-    static let controlPlaneFiles = Kubeadm.controlPlaneFiles.map(\.string)
+    package static let controlPlaneFiles = Kubeadm.controlPlaneFiles.map(\.string)
     /// etcd's files that kubeadm writes.
-    static let etcdFiles = Kubeadm.etcdFiles.map(\.string)
+    package static let etcdFiles = Kubeadm.etcdFiles.map(\.string)
 
     /// Adds what must be told and taken over.
     ///

@@ -75,6 +75,8 @@ public struct NodeDifference: Sendable, Hashable {
     public var isMaster: Bool
     /// How far it is with being a member.
     public var membership: NodeMark.Membership
+    /// Whether it was a member that ran, and must become one anew: what its pods keep there goes.
+    public var wasMember = false
     /// The host name that it must be given, and why.
     public var rename: Rename?
     /// Why the names that it knows must be written.

@@ -37,9 +37,12 @@ extension Planner {
         if host.membership == .begun {
             step(
                 "clean/\(host.host)", .install, .cleanKubernetes, on: host.host,
-                "take the remains of an interrupted start away",
-                "kubeadm was interrupted there, or the node was removed",
-                after: before, lane: host.isMaster && difference.isInitialised ? Self.controlPlaneLane : nil, limit: 300
+                host.wasMember ? "end the former membership" : "take the remains of an interrupted start away",
+                host.wasMember
+                    ? "it was a member, and the cluster \(difference.isInitialised ? "does not know its node any more" : "has lost its masters")"
+                    : "kubeadm was interrupted there",
+                isDestructive: host.wasMember, after: before,
+                lane: host.isMaster && difference.isInitialised ? Self.controlPlaneLane : nil, limit: 300
             )
             before.append("clean/\(host.host)")
         }
@@ -48,6 +51,8 @@ extension Planner {
             step(
                 "runtime/\(host.host)", .install, .installRuntime, on: host.host,
                 "install the container runtime and kubelet", reason, after: before + turn,
+                // A script may end containers: those of two masters at once could be all that etcd has.
+                lane: isMember && host.isMaster ? Self.controlPlaneLane : nil,
                 // A member's kubelet is waited for besides.
                 limit: isMember ? 1020 : 600)
         }

@@ -138,9 +138,12 @@ public struct Planner: Sendable {
         let isFirst = host.host == difference.first
         guard host.membership != .complete else { return }
         if isFirst, !difference.isInitialised {
+            // Whoever was a member was one of a cluster whose masters are gone, with all that they knew.
+            let isLost = difference.hosts.contains(where: \.wasMember)
             step(
-                "init", .controlPlane, .initialise, on: host.host, "start the control plane", "there is no cluster yet",
-                after: ready + imageSource, lane: Self.controlPlaneLane, limit: 480)
+                "init", .controlPlane, .initialise, on: host.host, "start the control plane",
+                isLost ? "the masters of the cluster are gone: this is a new and empty one" : "there is no cluster yet",
+                isDestructive: isLost, after: ready + imageSource, lane: Self.controlPlaneLane, limit: 480)
         } else if host.isMaster {
             step(
                 "join/\(host.host)", .controlPlane, .joinMaster, on: host.host, "join the control plane",

@@ -1,3 +1,5 @@
+import ApplyEngine
+import ClusterRuntime
 import Clusterfile
 import FoundationEssentials
 import ImageStore
@@ -8,9 +10,6 @@ import Report
 import Synchronization
 import SystemPackage
 import TestSupport
-
-@testable import ApplyEngine
-@testable import ClusterRuntime
 
 /// Kubernetes of the world: the same preconditions as the real one has.
 struct SimulatedKubernetes: KubernetesRuntime {
@@ -37,7 +36,8 @@ struct SimulatedKubernetes: KubernetesRuntime {
             state.violations.append("\(node.name) becomes a member without \(file)")
         }
         state.nodes[node.name] = NodeStatus(
-            name: node.name, isReady: true, isMaster: node.role == .master, address: node.address,
+            name: node.name, isReady: true, reported: state.kubeletStarts[node.name] ?? 0,
+            isMaster: node.role == .master, address: node.address,
             podNetwork: node.podNetwork, version: version)
         write(state.kubelet, to: ClusterBlueprint.kubeletFiles, of: node, &state)
         if node.role == .master {
@@ -154,11 +154,19 @@ struct SimulatedKubernetes: KubernetesRuntime {
         }
     }
 
-    func waitUntilReady(_ nodes: [String], through master: ClusterNode, limit: Duration, step: Step) async throws {
+    func answers(_ master: ClusterNode) async throws -> Bool {
+        world.with { $0.isAnswering && !$0.deafMasters.contains(master.host.name) }
+    }
+
+    func kubeletStart(of node: ClusterNode) async throws -> Int64? { world.with { $0.kubeletStarts[node.name] } }
+
+    func waitUntilReady(_ nodes: [ClusterNode], through master: ClusterNode, limit: Duration, step: Step) async throws {
         world.with { state in
-            for node in nodes where state.nodes[node] == nil {
-                state.violations.append("\(node) is waited for, and is no node")
+            for node in nodes where state.nodes[node.name] == nil {
+                state.violations.append("\(node.name) is waited for, and is no node")
             }
+            state.deafMasters = []
+            for node in nodes { state.nodes[node.name]?.reported = state.kubeletStarts[node.name] ?? 0 }
         }
     }
 

@@ -1,3 +1,5 @@
+import ApplyEngine
+import ClusterRuntime
 import Clusterfile
 import FoundationEssentials
 import ImageStore
@@ -8,9 +10,6 @@ import Report
 import Synchronization
 import SystemPackage
 import TestSupport
-
-@testable import ApplyEngine
-@testable import ClusterRuntime
 
 /// One machine of the world, as its agent shows it.
 struct SimulatedHost: Host {

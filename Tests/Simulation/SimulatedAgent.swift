@@ -1,3 +1,4 @@
+import ApplyEngine
 import FoundationEssentials
 import Infra
 import OCI
@@ -5,8 +6,6 @@ import Remote
 import Report
 import Synchronization
 import SystemPackage
-
-@testable import ApplyEngine
 
 /// The way to a simulated machine: files are put there, and the agent started, which speaks the real protocol.
 struct SimulatedTransport: Transport {

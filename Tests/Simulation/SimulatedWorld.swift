@@ -1,3 +1,5 @@
+import ApplyEngine
+import ClusterRuntime
 import Clusterfile
 import FoundationEssentials
 import ImageStore
@@ -8,9 +10,6 @@ import Report
 import Synchronization
 import SystemPackage
 import TestSupport
-
-@testable import ApplyEngine
-@testable import ClusterRuntime
 
 /// Hosts behind the engine's own protocols, kept in memory, with faults that a seed draws: the real engine looks at them, plans
 /// and executes, with its marks, its comparison and its journal.
@@ -30,6 +29,9 @@ final class SimulatedWorld: Sendable {
         var lastWord: String?
         /// Draws what goes wrong there; each machine has its own, so that a seed says the same whatever the others do.
         var dice = SeededGenerator(seed: 0)
+
+        /// Whether nothing is there that sealer brought.
+        var isClean: Bool { blobs.isEmpty && services.isEmpty && files.count == 1 && programs.isEmpty }
 
         /// What the image's own script takes away.
         mutating func cleanKubernetes() {
@@ -54,6 +56,10 @@ final class SimulatedWorld: Sendable {
         var isAlone: Bool?
         /// Whether pods do not become ready.
         var hasUnwellPods = false
+        /// When the kubelets of nodes were started, by name.
+        var kubeletStarts: [String: Int64] = [:]
+        /// Masters whose own API servers do not answer, by address.
+        var deafMasters: Set<String> = []
         /// Whether the API server answers.
         var isAnswering = true
         /// What the cluster was told of kubelet's and kube-proxy's configuration.
@@ -161,4 +167,9 @@ struct SimulatedInfra: InfraProvider {
     func remove(cluster: String, progress: any ProgressSink) async throws -> RemovalReport {
         RemovalReport(removed: [])
     }
+}
+
+enum ContentDigest {
+    /// A digest of nothing in particular.
+    static let sample: Digest = ContentHasher.digest(of: Data("image".utf8))
 }

@@ -1,0 +1,117 @@
+import ClusterRuntime
+import FoundationEssentials
+import Report
+import SystemPackage
+import TestSupport
+import Testing
+
+@testable import ApplyEngine
+@testable import Simulation
+
+@Suite("What a cluster must not lose")
+struct KeptClusterTests {
+    @Test("the only master of a cluster is not begun anew where somebody has deleted its node")
+    func deletedNode() async throws {
+        let scratch = try Scratch()
+        let site = try await SimulatedSite.make(scratch.path)
+        let before = site.world.with { $0.writes }
+        site.change { $0.nodes["host-10-0-0-2"] = nil }
+        let failure = await #expect(throws: Failure.self) { try await site.apply() }
+        #expect(failure?.kind == .conflict && failure?.place == "10.0.0.2", "\(String(describing: failure))")
+        #expect(failure?.remedy?.contains("systemctl restart kubelet") == true)
+        #expect(site.world.with { $0.writes } == before && site.world.with { $0.etcd } == ["host-10-0-0-2"])
+    }
+
+    @Test("one of several is begun anew through another one, which is destructive")
+    func deletedNodeOfMany() async throws {
+        let scratch = try Scratch()
+        let site = try await SimulatedSite.make(scratch.path, masters: ["10.0.0.2", "10.0.0.3", "10.0.0.4"])
+        site.change { $0.nodes["host-10-0-0-2"] = nil }
+        let plan = try await site.engine.plan(try site.draft.cluster())
+        let clean = try #require(plan.steps.first { $0.id == "clean/10.0.0.2" })
+        #expect(clean.isDestructive && clean.title == "end the former membership", "\(clean)")
+        try await site.apply()
+        #expect(site.world.with { $0.violations } == [])
+        #expect(site.world.with { $0.etcd.count } == 3 && site.world.with { $0.nodes.count } == 5)
+        #expect(try await site.apply().isEmpty)
+    }
+
+    @Test("other masters in the Clusterfile do not make a second, empty cluster beside the one that is there")
+    func otherMasters() async throws {
+        let scratch = try Scratch()
+        var site = try await SimulatedSite.make(scratch.path)
+        site.world.add("10.0.0.9")
+        site.draft.masters = ["10.0.0.9"]
+        let failure = await #expect(throws: Failure.self) { try await site.apply() }
+        #expect(
+            failure?.kind == .conflict && failure?.what.contains("10.0.0.2") == true, "\(String(describing: failure))")
+        #expect(site.world.with { $0.etcd } == ["host-10-0-0-2"] && site.world.with { $0.nodes.count } == 3)
+        // The way that the message tells.
+        site.draft.masters = ["10.0.0.2", "10.0.0.9"]
+        try await site.apply()
+        site.draft.masters = ["10.0.0.9"]
+        try await site.apply()
+        #expect(site.world.with { $0.violations } == [] && site.world.with { $0.etcd } == ["host-10-0-0-9"])
+        #expect(try await site.apply().isEmpty)
+    }
+
+    @Test("a cluster whose only master lost its disk is told to be lost, and its workers come to the new one at once")
+    func lostMaster() async throws {
+        let scratch = try Scratch()
+        let site = try await SimulatedSite.make(scratch.path)
+        site.change { state in
+            let name = state.machines["10.0.0.2"]?.hostname ?? ""
+            state.machines["10.0.0.2"] = .init(hostname: name)
+            (state.nodes, state.etcd, state.record) = ([:], [], nil)
+        }
+        let plan = try await site.engine.plan(try site.draft.cluster())
+        let start = try #require(plan.steps.first { $0.id == "init" })
+        #expect(start.isDestructive && start.reason.contains("the masters of the cluster are gone"), "\(start)")
+        try await site.apply()
+        #expect(site.world.with { $0.violations } == [] && site.world.with { $0.nodes.count } == 3)
+        #expect(try await site.apply().isEmpty)
+    }
+
+    @Test("a master whose own API server does not answer is something to do, though another one's does")
+    func deafMaster() async throws {
+        let scratch = try Scratch()
+        let site = try await SimulatedSite.make(scratch.path, masters: ["10.0.0.2", "10.0.0.3", "10.0.0.4"])
+        site.change { $0.deafMasters = ["10.0.0.3"] }
+        let plan = try await site.engine.plan(try site.draft.cluster())
+        #expect(plan.steps.map(\.id) == ["ready", "pods"])
+        #expect(plan.steps.first?.reason == "10.0.0.3: its API server does not answer")
+        let status = try await site.status()
+        #expect(status.drift?.contains { $0.contains("its API server does not answer") } == true, "\(status)")
+    }
+
+    @Test("a node that is Ready by what its kubelet said before it was started is waited for")
+    func startedKubelet() async throws {
+        let scratch = try Scratch()
+        let site = try await SimulatedSite.make(scratch.path)
+        site.change { $0.kubeletStarts["host-10-0-1-1"] = 100 }
+        let plan = try await site.engine.plan(try site.draft.cluster())
+        #expect(plan.steps.first?.reason == "10.0.1.1: its kubelet was started and has not reported since")
+        try await site.apply()
+        #expect(try await site.apply().isEmpty)
+    }
+
+    @Test("a host that leaves and answers is not given up for what else is wrong with it")
+    func refusedFarewell() async throws {
+        let scratch = try Scratch()
+        var site = try await SimulatedSite.make(scratch.path)
+        // It is another cluster's by now.
+        var mark = NodeMark(cluster: "other", dataRoot: "/var/lib/sealer/data")
+        mark.membership = .complete
+        let bytes = try JSONEncoder().encode(mark)
+        site.change { $0.machines["10.0.1.2"]?.files["/var/lib/sealer/node.json"]?.bytes = bytes }
+        let before = site.world.with { $0.writes }
+        site.draft.workers.removeLast()
+        let failure = await #expect(throws: Failure.self) { try await site.apply() }
+        #expect(failure?.kind == .conflict, "\(String(describing: failure))")
+        #expect(site.world.with { $0.writes } == before)
+        // Deleting the cluster leaves it as it is.
+        _ = try await site.engine.delete("fleet")
+        #expect(site.world.with { $0.machines["10.0.1.2"]?.services.isEmpty } == false)
+        #expect(site.world.with { $0.machines["10.0.1.1"]?.services.isEmpty } == true)
+    }
+}
