@@ -38,4 +38,33 @@ extension Cluster {
         guard let cluster, reader.findings.errors == 0 else { throw InvalidText(diagnostics) }
         return Parsed(cluster: cluster, warnings: InvalidText(diagnostics).diagnostics)
     }
+
+    /// Reads a file's bytes as a Clusterfile: what is not UTF-8 is a mistake, at the place of the first such byte.
+    ///
+    /// - Parameters:
+    ///   - bytes: at most 1 MiB.
+    ///   - file: the name for diagnostics.
+    /// - Throws: `InvalidText`.
+    public static func parse(
+        bytes: some Sequence<UInt8>, file: String = "Clusterfile"
+    ) throws(InvalidText) -> Parsed {
+        let bytes = Array(bytes)
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+            let mark = firstInvalid(in: bytes)
+            let message = "UTF-8 text was expected, from here on it is something else"
+            throw InvalidText([Diagnostic(file: file, line: mark.line, column: mark.column, message: message)])
+        }
+        return try parse(text, file: file)
+    }
+
+    /// Where what is no UTF-8 begins; columns count characters, as those of other mistakes do.
+    private static func firstInvalid(in bytes: [UInt8]) -> YAMLMark {
+        var (line, column) = (1, 1)
+        var decoder = UTF8()
+        var rest = bytes.makeIterator()
+        while case .scalarValue(let scalar) = decoder.decode(&rest) {
+            (line, column) = scalar == "\n" ? (line + 1, 1) : (line, column + 1)
+        }
+        return YAMLMark(line: line, column: column)
+    }
 }

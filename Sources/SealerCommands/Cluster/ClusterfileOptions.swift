@@ -34,8 +34,7 @@ struct ClusterfileOptions: ParsableArguments {
             path = FilePath(file ?? Self.defaultFile)
         }
         let bytes = try await BlockingPool.shared.run { try readFile(path, limit: 1 << 20) }
-        let parsed = try Cluster.parse(
-            String(decoding: bytes, as: UTF8.self), file: path.lastComponent?.string ?? path.string)
+        let parsed = try Cluster.parse(bytes: bytes, file: path.lastComponent?.string ?? path.string)
         for warning in parsed.warnings { context.writeError(warning.description) }
         return parsed.cluster
     }
