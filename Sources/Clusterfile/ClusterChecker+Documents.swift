@@ -18,14 +18,16 @@ extension ClusterChecker {
                 let message = "a second document of kind \(document.kind.rawValue)"
                 report(path, message, related: "kubeadm[\(first)]")
             }
+            for problem in document.fieldProblems { report("\(path).\(problem.path)", problem.message) }
             guard document.kind == .clusterConfiguration else { continue }
             let networking = document.fields["networking"]
             let fields = [("podSubnet", "podCIDR"), ("serviceSubnet", "svcCIDR")]
             for ((name, field), (_, what, networks)) in zip(fields, networkFields) {
-                guard let node = networking?[name], !node.isNull else { continue }
+                // What is no text is told already.
+                guard let text = networking?[name]?.string else { continue }
                 let own = networks.map(\.description).joined(separator: ",")
                 do throws(Failure) {
-                    if try ClusterNetwork.networks(node.scalar?.text ?? "") == networks { continue }
+                    if try ClusterNetwork.networks(text) == networks { continue }
                 } catch {
                     report("\(path).networking.\(name)", error.what, related: "spec.network.\(field)")
                     continue

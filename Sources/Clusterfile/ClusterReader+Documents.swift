@@ -139,10 +139,23 @@ extension ClusterReader {
         let path = "kubeadm[\(cluster.kubeadmDocuments.count)]"
         note(path, document.mark)
         note("\(path).apiVersion", version.mark)
-        for name in ["podSubnet", "serviceSubnet"] {
-            note("\(path).networking.\(name)", document.at("networking", name))
+        noteFields(fields, path)
+        // What is refused as a whole stands where its name does.
+        if let external = document["etcd"]?.mapping?.entry("external") {
+            note("\(path).etcd.external", external.keyMark)
         }
         cluster.kubeadmDocuments.append(KubeadmDocument(kind: kind, apiVersion: version.value, fields: fields))
+    }
+
+    /// Remembers where everything in a mapping stands.
+    private mutating func noteFields(_ fields: YAMLMapping, _ path: String) {
+        for entry in fields { noteNode(entry.value, "\(path).\(entry.key)") }
+    }
+
+    private mutating func noteNode(_ node: YAMLNode, _ path: String) {
+        note(path, node.mark)
+        if let mapping = node.mapping { noteFields(mapping, path) }
+        for (number, item) in (node.sequence ?? []).enumerated() { noteNode(item, "\(path)[\(number)]") }
     }
 }
 
