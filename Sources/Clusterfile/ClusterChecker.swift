@@ -111,7 +111,7 @@ struct ClusterChecker {
     }
 
     private mutating func checkAliases() {
-        let own = ["apiserver.cluster.local", cluster.registry.domain]
+        let own = [Self.apiServer, cluster.registry.domain.lowercased()]
         var places: [String: String] = [:]
         for (index, alias) in cluster.hostAliases.enumerated() {
             let path = "spec.hostAliases[\(index)]"
@@ -122,11 +122,13 @@ struct ClusterChecker {
                 let place = "\(path).hostnames[\(number)]"
                 if !Spelling.isHostName(name) {
                     report(place, "\"\(Cluster.shown(name))\" is not a host name")
-                } else if own.contains(name) {
+                } else if own.contains(name.lowercased()) {
                     report(place, "\(name) is a name of the cluster's own, another one was expected")
+                } else if name.lowercased() == Self.localhost {
+                    report(place, "\(name) is every machine's name for itself, another one was expected")
                 }
-                // A name may have an address of each family.
-                let key = "\(name) \(alias.address.family)"
+                // A name may have an address of each family. Capital letters make no other name of it.
+                let key = "\(name.lowercased()) \(alias.address.family)"
                 if let first = places[key] {
                     report(place, "the name \(Cluster.shown(name)) stands twice", related: first)
                 } else {
@@ -136,6 +138,17 @@ struct ClusterChecker {
         }
     }
 
+    /// The name by which nodes know the API server.
+    private static let apiServer = "apiserver.cluster.local"
+    private static let localhost = "localhost"
+
+    /// Ports of nodes that the cluster's own components listen at.
+    private static let portOwners: [UInt16: String] = [
+        2379: "etcd", 2380: "etcd", 2381: "etcd", 6443: "the API server", 10248: "kubelet", 10249: "kube-proxy",
+        10250: "kubelet", 10251: "kube-scheduler", 10252: "kube-controller-manager", 10256: "kube-proxy",
+        10257: "kube-controller-manager", 10259: "kube-scheduler",
+    ]
+
     private mutating func checkRegistry() {
         let (registry, path) = (cluster.registry, "spec.registry.localRegistry")
         if !Spelling.isHostName(registry.domain) {
@@ -143,13 +156,31 @@ struct ClusterChecker {
                 "\(path).domain",
                 "\"\(Cluster.shown(registry.domain))\" is not a host name, one as sea.hub was expected")
         }
-        if registry.port == 0 { report("\(path).port", "0 is not a port, 1 to 65535 was expected") }
+        let domain = registry.domain.lowercased()
+        if domain == Self.apiServer {
+            report("\(path).domain", "\(registry.domain) is the API server's name, another one was expected")
+        } else if domain == Self.localhost {
+            let message = "\(registry.domain) is every machine's name for itself, another one was expected"
+            report("\(path).domain", message)
+        }
+        if registry.port == 0 {
+            report("\(path).port", "0 is not a port, 1 to 65535 was expected")
+        } else if let owner = Self.portOwners[registry.port] {
+            report("\(path).port", "\(registry.port) is a port of \(owner), another one was expected")
+        }
         for (index, name) in registry.certificateNames.enumerated() where !Spelling.isCertificateName(name) {
             report(
                 "\(path).cert.subjectAltName[\(index)]",
                 "\"\(Cluster.shown(name))\" is neither a host name nor an address")
         }
     }
+
+    /// Folders that no rootfs may be unpacked into: they are the system's, kubeadm's, or gone after a start. The longer ones first,
+    /// for the messages.
+    private static let foreignFolders = [
+        "/etc/kubernetes", "/var/lib/kubelet", "/var/lib/etcd", "/var/run", "/etc", "/usr", "/bin", "/sbin", "/lib",
+        "/lib64", "/boot", "/proc", "/sys", "/dev", "/run", "/tmp",
+    ]
 
     private mutating func checkSettings() {
         if let runtime = cluster.containerRuntime, !Spelling.isName(runtime) {
@@ -162,6 +193,11 @@ struct ClusterChecker {
                 "spec.dataRoot",
                 "\"\(Cluster.shown(cluster.dataRoot))\" is not a folder's path, one as \(Cluster.defaultDataRoot) was"
                     + " expected")
+        } else if let folder = Self.foreignFolders.first(where: { "\(cluster.dataRoot)/".hasPrefix("\($0)/") }) {
+            let message =
+                "\"\(Cluster.shown(cluster.dataRoot))\" is in \(folder), which others fill and clear: one as"
+                + " \(Cluster.defaultDataRoot) was expected"
+            report("spec.dataRoot", message)
         }
         var seen: [String: Int] = [:]
         for (index, name) in (cluster.applications ?? []).enumerated() {
