@@ -4,15 +4,12 @@ import ImageStore
 import OCI
 import Report
 
-/// What a Clusterfile may say and sealer cannot do yet is refused before anything is touched: nothing is passed over silently.
+/// What a Clusterfile may say and the image or the hosts cannot give is refused before anything is touched: nothing is passed over
+/// silently.
 enum ClusterSupport {
     /// Looks at what is wanted.
     static func check(_ cluster: Cluster, image: ClusterImage) throws {
         var problems: [String] = []
-        if let runtime = cluster.containerRuntime, runtime != "containerd" {
-            let place = cluster.origins.words(for: "spec.containerRuntime.type")
-            problems.append("\(place): the container runtime \(runtime) is not installed yet, containerd was expected")
-        }
         let known = Set(image.sealer.apps.map(\.name))
         for (index, name) in (cluster.applications ?? []).enumerated() where !known.contains(name) {
             let there = known.isEmpty ? "it has none" : "it has \(known.sorted().joined(separator: ", "))"

@@ -183,10 +183,12 @@ struct ClusterChecker {
     ]
 
     private mutating func checkSettings() {
-        if let runtime = cluster.containerRuntime, !Spelling.isName(runtime) {
-            report(
-                "spec.containerRuntime.type",
-                "\"\(Cluster.shown(runtime))\" is not a container runtime, containerd was expected")
+        if let runtime = cluster.containerRuntime, runtime != "containerd" {
+            let message =
+                Spelling.isName(runtime)
+                ? "the container runtime \(runtime) is not installed yet, containerd was expected"
+                : "\"\(Cluster.shown(runtime))\" is not a container runtime, containerd was expected"
+            report("spec.containerRuntime.type", message)
         }
         if !cluster.dataRoot.hasPrefix("/") || !Spelling.isInnerPath(String(cluster.dataRoot.dropFirst())) {
             report(

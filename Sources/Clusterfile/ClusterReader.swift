@@ -144,7 +144,7 @@ struct ClusterReader {
     /// Keeps the places of what is found to be wrong only when the image is known.
     private mutating func keepOrigins() {
         let applications = (cluster.applications ?? []).indices.map { "spec.appNames[\($0)]" }
-        for path in applications + ["spec.containerRuntime.type"] {
+        for path in applications {
             guard let mark = places[path]?.mark else { continue }
             cluster.origins[path] = "\(findings.file):\(mark.line):\(mark.column)"
         }

@@ -13,16 +13,15 @@ struct ClusterSupportTests {
         let scratch = try Scratch()
         let site = try await SimulatedSite.make(scratch.path)
         let text = site.draft.text.replacing(
-            "  hosts:\n", with: "  appNames: [one,\n    two]\n  containerRuntime: {type: docker}\n  hosts:\n")
+            "  hosts:\n", with: "  appNames: [one,\n    two]\n  hosts:\n")
         var cluster = try Cluster.parse(text, file: "dir/Clusterfile").cluster
         let failure = await #expect(throws: Failure.self) { try await site.engine.plan(cluster) }
         #expect(failure?.kind == .invalidInput)
         let lines = (failure?.what ?? "").split(separator: "\n")
-        #expect(lines.count == 3)
+        #expect(lines.count == 2)
         for (line, words) in zip(
             lines,
             [
-                "dir/Clusterfile:10:28: the container runtime docker",
                 "dir/Clusterfile:8:14: the image has no application one",
                 "dir/Clusterfile:9:5: the image has no application two",
             ])

@@ -111,7 +111,7 @@ struct ClusterGenerator {
                 domain: "hub.local", port: 6000, onEveryMaster: flip(),
                 certificateNames: some(["a.b", "yes"]) + some(["10.0.0.1", "fd00::1"]))
         }
-        cluster.containerRuntime = one([nil, "docker", "yes"], nil)
+        cluster.containerRuntime = one([nil, "containerd"], nil)
         if flip() { cluster.dataRoot = "/data/a b" }
         if flip() {
             cluster.applications = one([nil, [], ["mysql", "1"]], nil)

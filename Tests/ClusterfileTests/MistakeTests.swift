@@ -147,6 +147,10 @@ struct MistakeTests {
             "9:28: \"../x\" is not a container runtime, containerd was expected"
         ),
         Case(
+            "containerRuntime: {type: docker}",
+            "9:28: the container runtime docker is not installed yet, containerd was expected"
+        ),
+        Case(
             "dataRoot: data",
             "9:13: \"data\" is not a folder's path, one as /var/lib/sealer/data was expected"
         ),
