@@ -84,12 +84,18 @@ extension ClusterChecker {
             }
         }
         let ordinary = [HostGroup.master, HostGroup.node]
-        if !roles.contains(where: ordinary.contains) {
+        guard roles.contains(where: ordinary.contains) else {
             let near = roles.compactMap { NearName.nearest(to: $0, of: ordinary) }.first
             let message =
                 "neither master nor node is among the roles, so these hosts become workers"
                 + (near.map { ", did you mean \($0)?" } ?? ": write node beside them")
-            report(path, message, .warning)
+            return report(path, message, .warning)
+        }
+        for (index, role) in roles.enumerated() where !ordinary.contains(role) && role != Plugin.firstMaster {
+            // Names of one's own are short words, too: core is not node.
+            guard let near = NearName.nearest(to: role, of: ordinary, lettersPerSlip: 3) else { continue }
+            let message = "the role \(Cluster.shown(role)) is a name of your own, did you mean \(near)?"
+            report("\(path)[\(index)]", message, .warning)
         }
     }
 

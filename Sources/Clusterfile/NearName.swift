@@ -1,12 +1,15 @@
 /// Finds what was probably meant by a word that is none of those known.
 enum NearName {
     /// The nearest of the words, when one is near.
-    static func nearest(to word: String, of known: [String]) -> String? {
+    ///
+    /// - Parameter lettersPerSlip: how many letters a word must have for each one that is wrong: more where the word may well be
+    ///   another one.
+    static func nearest(to word: String, of known: [String], lettersPerSlip: Int = 2) -> String? {
         guard (1...40).contains(word.count) else { return nil }
         let lower = word.lowercased()
-        // Short words are near to everything: half of the letters must be right.
+        // Short words are near to everything: half of the letters must be right, or more.
         return known.map { (name: $0, distance: distance($0.lowercased(), lower)) }
-            .filter { $0.distance <= 2 && $0.distance * 2 <= max($0.name.count, word.count) }
+            .filter { $0.distance <= 2 && $0.distance * lettersPerSlip <= max($0.name.count, word.count) }
             .min { $0.distance < $1.distance }?.name
     }
 

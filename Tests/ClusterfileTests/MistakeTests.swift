@@ -255,6 +255,11 @@ struct MistakeTests {
             "6:72: warning: neither master nor node is among the roles, so these hosts become workers, did you mean node?\n6:110: warning: neither master nor node is among the roles, so these hosts become workers: write node beside them"
         ),
         Case(
+            "{ips: [192.168.0.2], roles: [master]}, {ips: [192.168.0.3], roles: [node, mastr, db, core, Nodes, edge]}",
+            "6:79: warning: the role mastr is a name of your own, did you mean master?",
+            "6:96: warning: the role Nodes is a name of your own, did you mean node?"
+        ),
+        Case(
             "{ips: [192.168.0.2], roles: [master], provider: contaner}",
             "6:53: spec.hosts[0].provider \"contaner\" is not known, baremetal, container, local was expected, did you mean container?"
         ),
