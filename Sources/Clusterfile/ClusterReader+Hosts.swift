@@ -125,7 +125,8 @@ extension ClusterReader {
     }
 
     private mutating func readContainers(_ spec: FieldReader, _ key: String, _ role: String, _ fields: FieldReader?) {
-        if let node = fields?.value("ipList") {
+        // Files of sealer 0.5 have an empty list for what Docker decides.
+        if let node = fields?.value("ipList"), node.sequence?.isEmpty != true {
             findings.report(
                 node.mark, "containers get their addresses from Docker, count was expected instead of ipList")
         }
@@ -187,6 +188,8 @@ extension ClusterReader {
     private static func splitPort(_ text: String) -> (address: String, port: String?) {
         if text.hasPrefix("["), let end = text.firstIndex(of: "]") {
             let rest = text[text.index(after: end)...]
+            // Whatever else stands there makes it no address.
+            guard rest.isEmpty || rest.hasPrefix(":") else { return (text, nil) }
             return (
                 String(text[text.index(after: text.startIndex)..<end]), rest.isEmpty ? nil : String(rest.dropFirst())
             )

@@ -151,6 +151,7 @@ struct ClusterTests {
                 HostGroup(provider: .container, count: 2, roles: ["node"]),
             ])
         #expect(try groups("masters: {}\nnodes: {}") == groups(""))
+        #expect(try groups("masters: {count: 1, ipList: []}\nnodes: {ipList: []}") == groups(""))
     }
 
     @Test("the form of sealer 0.5, with its API group and spellings")

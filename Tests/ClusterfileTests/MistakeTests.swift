@@ -359,6 +359,14 @@ struct MistakeTests {
             "7:22: \"192.168.0.2:0\" does not end in a port, 1 to 65535 was expected"
         ),
         Case(
+            "masters: {ipList: [\"[192.168.0.2]x22\"]}",
+            "7:22: \"[192.168.0.2]x22\" is not an address, one as 192.168.0.2 or a range as 192.168.0.2-192.168.0.5 was expected"
+        ),
+        Case(
+            "masters: {ipList: [\"[192.168.0.2]:\"]}",
+            "7:22: \"[192.168.0.2]:\" does not end in a port, 1 to 65535 was expected"
+        ),
+        Case(
             "masters: {ipList: [192.168.0]}",
             "7:22: \"192.168.0\" is not an address, one as 192.168.0.2 or a range as 192.168.0.2-192.168.0.5 was expected"
         ),
