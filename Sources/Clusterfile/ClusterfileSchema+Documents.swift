@@ -45,12 +45,18 @@ extension ClusterfileSchema {
                         "SHELL runs a script. LABEL, TAINT and HOSTNAME set what their name says.", since: "0.5",
                         isRequired: true),
                     Field(
-                        "action", .text(), "The phase, or several with | between them.",
+                        "action", .text(),
+                        "The phase, or several with | between them:"
+                            + " \(Plugin.Phase.allCases.map(\.rawValue).joined(separator: ", "));"
+                            + " names of sealer 0.5 to 0.8 are read, too.",
                         example: "pre-init-host|post-join", since: "0.5", isRequired: true),
                     Field(
                         "scope", .text(),
-                        "The hosts: roles, addresses, ranges, master0 (the first master) and all, with | between them.",
-                        standard: "the first master at phases of the cluster, every host at phases of hosts",
+                        "The hosts: roles, labels as disk=ssd, addresses, ranges, master0 (the first master) and all, with |"
+                            + " between them.",
+                        standard:
+                            "the master that the cluster is changed through at phases of the cluster, every host at"
+                            + " phases of hosts",
                         example: "master|192.168.0.7", since: "0.11", olderNames: ["on"]),
                     Field(
                         "data", .text(),

@@ -39,7 +39,8 @@ extension ClusterfileSchema {
             case .refused: continue
             case .ignored: properties[field.name] = ["description": YAMLNode(field.meaning), "deprecated": true]
             case .supported:
-                var own = schema(field.type)
+                // A field with nothing behind it counts as left out.
+                var own = field.isRequired ? schema(field.type) : orNull(schema(field.type))
                 own["description"] = YAMLNode(field.meaning)
                 if let standard = field.standard { own["$comment"] = YAMLNode("default: \(standard)") }
                 properties[field.name] = YAMLNode(own)
@@ -56,6 +57,21 @@ extension ClusterfileSchema {
         if !required.isEmpty { schema["required"] = YAMLNode(required) }
         if !isOpen { schema["additionalProperties"] = false }
         return schema
+    }
+
+    private static func orNull(_ schema: YAMLMapping) -> YAMLMapping {
+        var result = schema
+        if let type = schema["type"] {
+            result["type"] = YAMLNode([type, "null"])
+        } else if let words = schema["enum"]?.sequence {
+            result["enum"] = YAMLNode(words + [.null])
+        } else if let only = schema["const"] {
+            result["const"] = nil
+            result["enum"] = YAMLNode([only, .null])
+        } else if let types = schema["anyOf"]?.sequence {
+            result["anyOf"] = YAMLNode(types + [["type": "null"]])
+        }
+        return result
     }
 
     private static func schema(_ type: FieldType) -> YAMLMapping {

@@ -65,6 +65,10 @@ struct SchemaTests {
                 "FIELD:    cluster.spec.hosts.ssh.passwd"))
         #expect(try ClusterfileSchema.explain("").contains("\n  plugin "))
         #expect(try ClusterfileSchema.explain("plugin").contains("\n  spec <mapping> (must be there)\n"))
+        let action = try ClusterfileSchema.explain("plugin.spec.action")
+        for phase in Plugin.Phase.allCases { #expect(action.contains(phase.rawValue)) }
+        let scope = try ClusterfileSchema.explain("plugin.spec.scope")
+        #expect(scope.contains("the master that the cluster is changed through at phases of the cluster"))
     }
 
     @Test(
@@ -160,6 +164,23 @@ struct SchemaTests {
 
     private func documents(_ text: String) throws -> [YAMLNode] { try YAMLDocuments.parse(text, file: "test") }
 
+    /// Fields with nothing behind them, which count as left out.
+    private static let emptyFields = [
+        file("env:\nssh:\nnetwork:\nregistry:\nprovider:\ncertSANs:\ndataRoot:"),
+        file("env: null\nssh: {user: null, password: null, port: null, encrypted: null}\nnetwork: {podCIDR: null}"),
+        file("container: {egress: null}\ncertificates: {leafYears: null}\nregistry: {localRegistry: {insecure: null}}"),
+        file(
+            hosts:
+                "{ips: [192.168.0.2], roles: [master], provider: null, count: null, env: null, labels: null, taints: null, ssh: null}"
+        ),
+        shortFile("masters:\nnodes: {count: null}"),
+    ]
+
+    @Test("fields with nothing behind them are right for sealer, too")
+    func empty() {
+        for text in Self.emptyFields { #expect(mistakes(text) == [], "\(text)") }
+    }
+
     @Test(
         "jsonschema takes what is right",
         .enabled("python3 with its package jsonschema is not installed") { try await hasValidator() })
@@ -168,6 +189,7 @@ struct SchemaTests {
         var texts = try (0..<100).map { _ in try generator.cluster().text } + Self.examples()
         texts.append(shortFile("masters: {count: \"3\"}\nnodes: {count: 2}", version: "sealer.aliyun.com/v1alpha1"))
         texts.append(file("env: {A: \"1\"}\nssh: {password: prompt, port: \"22\"}"))
+        texts += Self.emptyFields
         let whole = try texts.flatMap(documents)
         let verdicts = try await verdicts(whole)
         #expect(verdicts.count == whole.count)
