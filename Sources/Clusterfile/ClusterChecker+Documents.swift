@@ -130,7 +130,13 @@ extension ClusterChecker {
 
     private mutating func checkScope(_ word: String, _ path: String, _ hosts: Set<IPAddress>, _ roles: Set<String>) {
         if word == Plugin.firstMaster || word == Plugin.everyHost { return }
-        if let address = IPAddress(word) {
+        if let selector = Plugin.LabelSelector(word) {
+            if let problem = selector.problem {
+                report(path, problem)
+            } else if !cluster.hosts.contains(where: { selector.selects(roles: $0.roles, labels: $0.labels) }) {
+                report(path, "no host of the cluster has the label \(Cluster.shown(word))", related: "spec.hosts")
+            }
+        } else if let address = IPAddress(word) {
             if !hosts.contains(address) {
                 report(path, "no host of the cluster has the address \(address)", related: "spec.hosts")
             }

@@ -96,10 +96,8 @@ extension ClusterReader {
             if word.isEmpty {
                 findings.report(
                     found.mark, "an empty word in the scope, roles and addresses with | between them were expected")
-            } else if word.contains("=") {
-                let message =
-                    "the label selector \"\(Cluster.shown(word))\" is not supported: roles or addresses were expected"
-                findings.report(found.mark, message)
+            } else if Plugin.LabelSelector(word) != nil {
+                scope.append(word)
             } else if let dash = word.firstIndex(of: "-"), IPAddress(String(word[..<dash])) != nil {
                 do throws(Failure) {
                     scope += try [IPAddress](range: word).map(\.description)
@@ -109,6 +107,12 @@ extension ClusterReader {
             } else {
                 scope.append(IPAddress(word)?.description ?? word)
             }
+        }
+        // Kubernetes means hosts with both labels by that; here it would be more hosts.
+        for part in found.value.split(separator: "|")
+        where part.split(separator: ",").count(where: { Plugin.LabelSelector(String($0)) != nil }) > 1 {
+            let message = "two labels have a comma between them, | was expected: hosts with one or the other are meant"
+            findings.report(found.mark, message)
         }
         for index in scope.indices { note("\(path)[\(index)]", found.mark) }
         return scope

@@ -29,8 +29,8 @@ public struct Plugin: Hashable, Sendable {
     public var kind: Kind
     /// When it does it.
     public var phases: [Phase]
-    /// Roles, addresses, `master0` or `all`; empty for the first master at phases of the cluster, for every host at phases of
-    /// hosts.
+    /// Roles, labels (`LabelSelector`), addresses, `master0` or `all`; empty for the master that the cluster is changed through at
+    /// phases of the cluster, for every host at phases of hosts.
     public var scope: [String]
     /// The script of a `shell`, lines of `ADDRESS WHAT` for the others.
     public var data: String

@@ -70,6 +70,26 @@ struct PluginRulesTests {
         #expect(found.hosts.allSatisfy { $0.settles != nil })
     }
 
+    @Test(
+        "a scope of labels: hosts that have them in the Clusterfile, masters by the labels that Kubernetes gives them")
+    func labels() {
+        var worker = Self.worker
+        worker.labels = ["disk": "ssd", "empty": ""]
+        func isFor(_ word: String, _ member: ClusterMember) -> Bool {
+            PluginRules.isInScope(
+                shell("a", [.preInitHost], scope: [word]), at: .preInitHost, member: member, isFirst: false)
+        }
+        for word in ["disk=ssd", "empty="] {
+            #expect(isFor(word, worker))
+            #expect(!isFor(word, Self.master))
+        }
+        for word in ["node-role.kubernetes.io/master=", "node-role.kubernetes.io/control-plane="] {
+            #expect(isFor(word, Self.master))
+            #expect(!isFor(word, worker))
+        }
+        for word in ["disk=hdd", "disk=", "gone="] { #expect(!isFor(word, worker)) }
+    }
+
     @Test("a host is added: nothing on those that are there, but what the cluster's phases say")
     func added() throws {
         let found = try due([shell("a", Plugin.Phase.allCases)], worker: new("n"))

@@ -132,10 +132,11 @@ struct ClusterGenerator {
         }
         if flip() {
             let address = cluster.hosts.flatMap(\.addresses).first
+            let labels = cluster.hosts.flatMap { $0.labels.map { "\($0.key)=\($0.value)" } }.sorted()
             cluster.plugins = [
                 Plugin(
                     name: "a", kind: .shell, phases: one([[.preInstall], Plugin.Phase.allCases], []),
-                    scope: some(["master", "master0"] + (address.map { [$0.description] } ?? [])),
+                    scope: some(["master", "master0"] + labels.prefix(2) + (address.map { [$0.description] } ?? [])),
                     data: "set -e\n" + one(Self.values, ""), timeout: number(1...1000))
             ]
             if let address {

@@ -209,7 +209,18 @@ struct DocumentTests {
         ),
         Case(
             "{type: SHELL, action: pre-install, data: a, 'on': master-install=true}",
-            "12:47: warning: spec.on is the older name of scope, and is read as that\n12:53: the label selector \"master-install=true\" is not supported: roles or addresses were expected"
+            "12:47: warning: spec.on is the older name of scope, and is read as that\n12:53: no host of the cluster has the label master-install=true"
+        ),
+        Case(
+            "{type: SHELL, action: pre-install, data: a, scope: disk=|zone=a b|=x|node-role.kubernetes.io/master=yes}",
+            "12:54: no host of the cluster has the label disk=",
+            "12:54: the label's value \"a b\" is not a value: at most 63 letters, digits, -, _ and . were expected, a letter or digit at both ends",
+            "12:54: the label's key \"\" is not a key: at most 63 letters, digits, -, _ and . were expected, a letter or digit at both ends, with a DNS name and / before it or without",
+            "12:54: no host of the cluster has the label node-role.kubernetes.io/master=yes"
+        ),
+        Case(
+            "{type: SHELL, action: pre-install, data: a, scope: \"node-role.kubernetes.io/master=,node-role.kubernetes.io/control-plane=\"}",
+            "12:54: two labels have a comma between them, | was expected: hosts with one or the other are meant"
         ),
         Case(
             "{type: SHELL, action: pre-install, data: a, on: master}",
@@ -247,6 +258,30 @@ struct DocumentTests {
     @Test("mistakes of Plugin", arguments: pluginsCases)
     func plugins(example: Case) {
         #expect(mistakes(plugin(example.text)) == example.expected)
+    }
+
+    @Test("labels in a scope: those of the Clusterfile's hosts, and Kubernetes' own of masters")
+    func labels() throws {
+        let text = plugin(
+            "{type: SHELL, action: pre-init-host, data: a, on: \"disk=ssd|gone=, 10.0.0.9|node-role.kubernetes.io/master=\"}"
+        )
+        .replacing("roles: [node, db]", with: "roles: [node, db], labels: {disk: ssd, gone: ''}")
+        .replacing("10.0.0.9", with: "192.168.0.3")
+        let cluster = try Cluster.parse(text).cluster
+        let words = ["disk=ssd", "gone=", "192.168.0.3", "node-role.kubernetes.io/master="]
+        #expect(cluster.plugins.first?.scope == words)
+        #expect(try Cluster.parse(cluster.text).cluster == cluster)
+
+        func selects(_ word: String, _ roles: [String], _ labels: [String: String]) -> Bool? {
+            Plugin.LabelSelector(word)?.selects(roles: roles, labels: labels)
+        }
+        #expect(selects("disk=ssd", ["node"], ["disk": "ssd"]) == true)
+        #expect(selects("disk=ssd", ["node"], ["disk": "hdd"]) == false)
+        #expect(selects("disk=", ["node"], ["disk": ""]) == true)
+        #expect(selects("disk=", ["node"], [:]) == false)
+        #expect(selects("node-role.kubernetes.io/control-plane=", ["master"], [:]) == true)
+        #expect(selects("node-role.kubernetes.io/master=", ["node"], [:]) == false)
+        #expect(selects("master", ["master"], [:]) == nil)
     }
 
     @Test("a plugin for all hosts is right where there is no worker, with a warning")

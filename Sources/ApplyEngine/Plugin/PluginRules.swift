@@ -63,7 +63,9 @@ struct PluginRules: Sendable {
             case Plugin.everyHost: true
             case Plugin.firstMaster: member.isMaster && member.index == 0
             case HostGroup.node: !member.isMaster
-            default: member.roles.contains(word) || (member.address.map { IPAddress(word) == $0 } ?? false)
+            default:
+                Plugin.LabelSelector(word)?.selects(roles: member.roles, labels: member.labels)
+                    ?? (member.roles.contains(word) || (member.address.map { IPAddress(word) == $0 } ?? false))
             }
         }
     }
