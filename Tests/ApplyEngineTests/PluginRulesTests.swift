@@ -72,7 +72,7 @@ struct PluginRulesTests {
 
     @Test(
         "a scope of labels: hosts that have them in the Clusterfile, masters by the labels that Kubernetes gives them")
-    func labels() {
+    func labelScopes() {
         var worker = Self.worker
         worker.labels = ["disk": "ssd", "empty": ""]
         func isFor(_ word: String, _ member: ClusterMember) -> Bool {
