@@ -224,7 +224,8 @@ extension Kubeadm {
         }
         let limit = Duration.seconds(180)
         let end = ContinuousClock.now + limit
-        for name in configuration.certificateNames {
+        let service = "kubernetes.default.svc.\(try configuration.dnsDomain())"
+        for name in configuration.certificateNames + [service] {
             // A name with a star stands for all of that form.
             let asked = name.hasPrefix("*") ? "any\(name.dropFirst())" : name
             while true {

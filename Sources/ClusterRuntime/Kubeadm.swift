@@ -31,7 +31,7 @@ public struct Kubeadm: KubernetesRuntime {
     {
         try NodeCertificates(
             .init(
-                node: master.name, addresses: [master.address],
+                node: master.name, addresses: [master.address], dnsDomain: try configuration.dnsDomain(),
                 serviceNetworks: settings.network.services.map(\.description), more: configuration.certificateNames),
             authorities: authorities, years: years
         ).files

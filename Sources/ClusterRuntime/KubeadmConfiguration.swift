@@ -127,6 +127,17 @@ public struct KubeadmConfiguration: Sendable {
                 })
     }
 
+    /// The domain of the cluster's DNS, as the documents that are laid over leave it. Without one kubeadm takes its default.
+    ///
+    /// - Throws: `Failure` of kind `invalidInput` for a document of the user that cannot be laid over.
+    func dnsDomain() throws -> String {
+        var notes: [String] = []
+        let ground: YAMLMapping = ["networking": ["dnsDomain": YAMLNode(settings.dnsDomain)]]
+        let fields = try laidOver(ground, of: .clusterConfiguration, notes: &notes)
+        let domain = fields[path: ["networking", "dnsDomain"]]?.scalar?.text ?? ""
+        return domain.isEmpty ? KubeadmSettings.defaultDNSDomain : domain
+    }
+
     private static let controlPlaneEndpoint = "\(ClusterNames.apiServer):\(ClusterNames.apiServerPort)"
 
     private func endpoint(of node: KubeadmNode) throws -> KubeadmDocuments.Endpoint {

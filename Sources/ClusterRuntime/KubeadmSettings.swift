@@ -11,8 +11,10 @@ public struct KubeadmSettings: Hashable, Sendable {
     public var podSubnets: [String]
     /// The services' networks: one, or one of each family, in the same order.
     public var serviceSubnets: [String]
-    /// The domain of the cluster's DNS.
-    public var dnsDomain = "cluster.local"
+    /// kubeadm's own domain of a cluster's DNS.
+    static let defaultDNSDomain = "cluster.local"
+    /// The domain of the cluster's DNS, unless a document of the user says another one.
+    public var dnsDomain = KubeadmSettings.defaultDNSDomain
     /// Further names and addresses of the API server.
     public var certificateNames: [String] = []
     /// The image's etcd; nil for the one that kubeadm chooses.

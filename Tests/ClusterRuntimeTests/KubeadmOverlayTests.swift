@@ -79,6 +79,22 @@ struct KubeadmOverlayTests {
             ])
     }
 
+    @Test("say what the domain of the cluster's DNS is, and the image's do not")
+    func domain() throws {
+        func domain(_ text: String, ofImage: Bool = false) throws -> String {
+            var settings = try kubeadmSettings(
+                KubernetesVersion(1, 26), overlays: "kind: ClusterConfiguration\nnetworking: \(text)\n")
+            if ofImage { (settings.imageOverlays, settings.overlays) = (settings.overlays, []) }
+            return try KubeadmConfiguration(settings).dnsDomain()
+        }
+        #expect(try domain("{dnsDomain: corp.example}") == "corp.example")
+        #expect(try domain("{dnsDomain: corp.example}", ofImage: true) == "cluster.local")
+        // Where none is said, kubeadm takes its own.
+        for text in ["{}", "{dnsDomain: null}", "{dnsDomain: \"\"}", "null"] {
+            #expect(try domain(text) == "cluster.local", "\(text)")
+        }
+    }
+
     @Test("have their arguments in either form, and get the version's")
     func forms() throws {
         let overlays = """

@@ -5,6 +5,8 @@ import Report
 import Synchronization
 import SystemPackage
 import Testing
+import X509
+import YAML
 
 @testable import ClusterRuntime
 
@@ -283,9 +285,13 @@ struct ReconfigurationTests {
         let host = controlPlane("v=1", "v=1")
         let master = try node(host, .master)
         let authorities = try ClusterAuthorities(years: 1)
-        func reconfigure(_ names: [String]) async throws {
+        func reconfigure(_ names: [String], domain: String = "cluster.local") async throws {
             var settings = try kubeadm().settings
             settings.certificateNames = names
+            settings.kubeadmDocuments = [
+                KubeadmDocument(
+                    kind: .clusterConfiguration, fields: ["networking": ["dnsDomain": YAMLNode(domain)]])
+            ]
             let runtime = try Kubeadm(settings)
             let files = try runtime.certificates(of: master, under: authorities, years: 1)
             try await SilentProgress().step("") {
@@ -309,7 +315,16 @@ struct ReconfigurationTests {
         #expect(present("apiserver.crt") != first)
         try await host.writeFile(folder.appending("apiserver.crt"), Data("no certificate".utf8), permissions: 0o644)
         try await reconfigure(["api.example.org"])
-        #expect(present("apiserver.crt")?.contains("BEGIN CERTIFICATE") == true)
+        let last = try #require(present("apiserver.crt"))
+        #expect(last.contains("BEGIN CERTIFICATE"))
+        // An earlier sealer made it for cluster.local, whatever the domain was.
+        try await reconfigure(["api.example.org"], domain: "corp.example")
+        let names = try CertificateFile.names(inPEM: Data(try #require(present("apiserver.crt")).utf8))
+        let earlier = try CertificateFile.names(inPEM: Data(last.utf8))
+        #expect(names.subtracting(earlier) == [.dnsName("kubernetes.default.svc.corp.example")])
+        #expect(earlier.subtracting(names) == [.dnsName("kubernetes.default.svc.cluster.local")])
+        #expect(
+            host.commands.contains { $0.words.contains("--tls-server-name=kubernetes.default.svc.corp.example") })
     }
 
     @Test("what concerns kube-proxy starts it anew, and waits for all of its pods")
