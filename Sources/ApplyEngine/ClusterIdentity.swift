@@ -149,10 +149,12 @@ private struct RegistryIdentity {
     )
 
     private let cluster: String
+    private let settings: CertificateSettings
     private let names: Names
 
     init(_ cluster: Cluster) {
         self.cluster = cluster.name
+        settings = cluster.certificates
         var names = Names(names: [cluster.registry.domain, "localhost"], addresses: ["127.0.0.1"])
         for name in cluster.registry.certificateNames {
             if IPAddress(name) != nil { names.addresses.append(name) } else { names.names.append(name) }
@@ -177,7 +179,8 @@ private struct RegistryIdentity {
                         serverKey: serverKey), true
                 )
             }
-            let made = try RegistryCertificates(cluster: cluster, names: names.names, addresses: names.addresses)
+            let made = try RegistryCertificates(
+                cluster: cluster, names: names.names, addresses: names.addresses, settings: settings)
             return (made, false)
         }
     }

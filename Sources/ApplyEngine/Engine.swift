@@ -386,7 +386,7 @@ public struct Engine: Sendable {
             $0.name.repository.hasPrefix("\(repository)/") && $0.name.path.hasSuffix("coredns")
         }
         let networks = image.labels.keys.filter { $0.hasPrefix(LabelKey.podNetworkPrefix) }
-        return ClusterSettings(
+        var settings = ClusterSettings(
             name: cluster.name,
             version: kubernetes,
             network: cluster.network,
@@ -399,6 +399,8 @@ public struct Engine: Sendable {
             environment: cluster.environment,
             kubeadmDocuments: cluster.kubeadmDocuments
         )
+        settings.certificates = cluster.certificates
+        return settings
     }
 }
 

@@ -15,6 +15,8 @@ public struct ClusterSettings: Sendable {
     public var etcdTag: String?
     /// Whether the image carries CoreDNS.
     public var hasCoreDNS: Bool
+    /// How long certificates live that kubeadm makes.
+    public var certificates = CertificateSettings()
     /// How pods reach each other.
     public var podNetworking: PodNetworking
     /// The folder of the rootfs on every node.

@@ -137,11 +137,13 @@ public struct ConfigurationFields: Hashable, Sendable {
         }
     }
 
-    /// What sealer says by itself, without what follows from the image: that changes when the image does.
+    /// What sealer says by itself, without what follows from the image: that changes when the image does. Nor is the life of
+    /// certificates there: it counts for those that are still to be made, and a running cluster may have another one.
     private static func fieldsOfCluster(_ document: any KubeadmDocuments.Document) -> YAMLMapping {
         guard var cluster = document as? KubeadmDocuments.ClusterConfiguration else { return document.fields }
         cluster.etcdTag = nil
         cluster.featureGates = []
+        cluster.certificates = nil
         var fields = cluster.fields
         fields["kubernetesVersion"] = nil
         fields["imageRepository"] = nil

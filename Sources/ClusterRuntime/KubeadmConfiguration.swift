@@ -74,6 +74,7 @@ public struct KubeadmConfiguration: Sendable {
                 certSANs: Self.once(
                     // Each master's own address stands in its certificate anyway; here it would be asked of all.
                     [ClusterNames.apiServer, "localhost", "127.0.0.1"] + settings.certificateNames),
+                certificates: api >= .v1beta4 ? settings.certificates : nil,
                 controllerManagerArguments: settings.assignsPodNetworks ? [("allocate-node-cidrs", "false")] : [],
                 etcdTag: settings.etcdTag,
                 // From 1.21 on it is there without being asked for.

@@ -52,6 +52,8 @@ enum KubeadmDocuments {
         var imageRepository: String
         var networking: Networking
         var certSANs: [String]
+        /// nil where kubeadm cannot be told how long its certificates shall live.
+        var certificates: CertificateSettings?
         var controllerManagerArguments: [(String, String)]
         var etcdTag: String?
         var featureGates: [(String, Bool)]
@@ -68,6 +70,10 @@ enum KubeadmDocuments {
             if let etcdTag { fields["etcd"] = ["local": ["imageTag": YAMLNode(etcdTag)]] }
             if !featureGates.isEmpty {
                 fields["featureGates"] = YAMLNode(YAMLMapping(featureGates.map { ($0.0, YAMLNode($0.1)) }))
+            }
+            if let certificates {
+                fields["caCertificateValidityPeriod"] = period(years: certificates.authorityYears)
+                fields["certificateValidityPeriod"] = period(years: certificates.leafYears)
             }
             fields["imageRepository"] = YAMLNode(imageRepository)
             fields["kubernetesVersion"] = YAMLNode(kubernetesVersion)
@@ -163,6 +169,9 @@ enum KubeadmDocuments {
             ]
         }
     }
+
+    /// Years of 365 days, as Go writes a duration.
+    private static func period(years: Int) -> YAMLNode { YAMLNode("\(years * 365 * 24)h0m0s") }
 
     private static func arguments(_ pairs: [(String, String)]) -> YAMLNode {
         YAMLNode(YAMLMapping(pairs.map { ($0.0, YAMLNode($0.1)) }))

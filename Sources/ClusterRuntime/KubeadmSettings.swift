@@ -17,6 +17,8 @@ public struct KubeadmSettings: Hashable, Sendable {
     public var dnsDomain = KubeadmSettings.defaultDNSDomain
     /// Further names and addresses of the API server.
     public var certificateNames: [String] = []
+    /// How long certificates live that kubeadm makes itself, those in its kubeconfigs: from 1.31 on it can be told.
+    public var certificates = CertificateSettings()
     /// The image's etcd; nil for the one that kubeadm chooses.
     public var etcdTag: String?
     /// Whether the image brings CoreDNS.
@@ -43,6 +45,7 @@ public struct KubeadmSettings: Hashable, Sendable {
             podSubnets: settings.network.pods.map(\.description),
             serviceSubnets: settings.network.services.map(\.description))
         certificateNames = settings.certificateNames
+        certificates = settings.certificates
         etcdTag = settings.etcdTag
         hasCoreDNS = settings.hasCoreDNS
         assignsPodNetworks = settings.podNetworking == .bridge

@@ -1,3 +1,4 @@
+import Clusterfile
 import FoundationEssentials
 import Report
 import TestSupport
@@ -163,6 +164,14 @@ struct ConfigurationFieldsTests {
         let before = try ConfigurationFields(settings)
         settings.version = versions[2]
         settings.etcdTag = "3.5.9-0"
+        #expect(try ConfigurationFields(settings).changes(from: before).isEmpty)
+    }
+
+    @Test("do not change with the life of certificates that are still to be made")
+    func lives() throws {
+        var settings = try kubeadmSettings(versions[2])
+        let before = try ConfigurationFields(settings)
+        settings.certificates = CertificateSettings(authorityYears: 20, leafYears: 3)
         #expect(try ConfigurationFields(settings).changes(from: before).isEmpty)
     }
 

@@ -1,3 +1,4 @@
+import Clusterfile
 import Report
 import Testing
 import YAML
@@ -93,6 +94,23 @@ struct KubeadmOverlayTests {
         for text in ["{}", "{dnsDomain: null}", "{dnsDomain: \"\"}", "null"] {
             #expect(try domain(text) == "cluster.local", "\(text)")
         }
+    }
+
+    @Test("say how long kubeadm's own certificates live, where the Clusterfile's years do not do")
+    func lives() throws {
+        func periods(_ version: KubernetesVersion, _ overlay: String = "") throws -> [String?] {
+            var settings = try kubeadmSettings(version, overlays: overlay)
+            settings.certificates = CertificateSettings(authorityYears: 20, leafYears: 3)
+            let (documents, notes) = try initDocuments(settings)
+            #expect(notes.isEmpty)
+            return ["certificateValidityPeriod", "caCertificateValidityPeriod"].map { documents[1][$0]?.string }
+        }
+        let new = KubernetesVersion(1, 31)
+        #expect(try periods(new) == ["26280h0m0s", "175200h0m0s"])
+        let overlay = "kind: ClusterConfiguration\ncertificateValidityPeriod: 100h0m0s\n"
+        #expect(try periods(new, overlay) == ["100h0m0s", "175200h0m0s"])
+        // It cannot be told, and nobody asked for it by name.
+        #expect(try periods(KubernetesVersion(1, 30)) == [nil, nil])
     }
 
     @Test("have their arguments in either form, and get the version's")

@@ -1,3 +1,4 @@
+import Clusterfile
 import FoundationEssentials
 import LinuxSystem
 import Subprocess
@@ -30,6 +31,22 @@ struct RegistryCertificatesTests {
                 error: .string(limit: 4096)
             )
             #expect(result.terminationStatus.isSuccess == isGood, "\(option) \(value): \(result.standardError)")
+        }
+    }
+
+    @Test("live as long as the Clusterfile says")
+    func life() throws {
+        let now = Date(timeIntervalSince1970: 1_800_000_000)
+        let year: TimeInterval = 365 * 24 * 3600
+        for settings in [CertificateSettings(), CertificateSettings(authorityYears: 20, leafYears: 3)] {
+            let certificates = try RegistryCertificates(
+                cluster: "demo", names: ["sea.hub"], addresses: [], settings: settings, now: now)
+            for (pem, years) in [
+                (certificates.authority, settings.authorityYears), (certificates.server, settings.leafYears),
+            ] {
+                let end = try CertificateExpiry(name: "registry", pem: Data(pem.utf8)).notAfter
+                #expect(end == now.addingTimeInterval(TimeInterval(years) * year))
+            }
         }
     }
 

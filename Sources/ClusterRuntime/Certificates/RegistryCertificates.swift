@@ -1,3 +1,4 @@
+import Clusterfile
 import Crypto
 import FoundationEssentials
 import Report
@@ -30,24 +31,28 @@ public struct RegistryCertificates: Sendable {
         try CertificateFile.names(inPEM: Data(server.utf8)) == CertificateFile.names(inPEM: Data(other.server.utf8))
     }
 
-    /// Makes an authority for ten years and a server certificate for one, with ECDSA keys on P-256.
+    /// Makes an authority and a server certificate, with ECDSA keys on P-256.
     ///
     /// - Parameters:
     ///   - names: the server's DNS names.
     ///   - addresses: the server's addresses, IPv4 or IPv6.
-    public init(cluster: String, names: [String], addresses: [String], now: Date = .now) throws {
+    ///   - settings: how long they are valid.
+    public init(
+        cluster: String, names: [String], addresses: [String], settings: CertificateSettings = CertificateSettings(),
+        now: Date = .now
+    ) throws {
         for address in addresses where AddressOctets(address) == nil {
             throw Failure(.software, "\"\(address)\" is not an IP address")
         }
         let builder = CertificateBuilder(now: now)
         let authority = try builder.authority(
-            name: "sealer registry authority of \(cluster)", years: 10, usage: KeyUsage(keyCertSign: true),
-            maxPathLength: 0)
+            name: "sealer registry authority of \(cluster)", years: settings.authorityYears,
+            usage: KeyUsage(keyCertSign: true), maxPathLength: 0)
         let server = try builder.leaf(
             .init(
                 commonName: names.first ?? cluster, usages: [.serverAuth], keyUsage: KeyUsage(digitalSignature: true),
                 alternatives: CertificateBuilder.alternatives(names + addresses)),
-            under: authority, years: 1)
+            under: authority, years: settings.leafYears)
         self.authority = try authority.certificatePEM()
         authorityKey = try authority.keyPEM()
         self.server = try server.certificatePEM()
