@@ -11,10 +11,14 @@ extension SSHLogin {
         let lines = shown.lowercased().split(whereSeparator: \.isNewline)
         func says(_ parts: String...) -> Bool { lines.contains { line in parts.contains { line.contains($0) } } }
         if says("must have a tty") { return Self.needsTerminal(place, shown) }
-        if says("is not in the sudoers file", "is not allowed to", "may not run sudo") {
+        // The last ones of each are what sudo-rs says.
+        if says("is not in the sudoers file", "is not allowed to", "may not run sudo", "afraid i can't do that") {
             return Self.notAllowed(place, shown)
         }
-        if says("incorrect password", "sorry, try again", "no password was provided") {
+        if says(
+            "incorrect password", "sorry, try again", "no password was provided", "authentication failed",
+            "incorrect authentication")
+        {
             return Self.wrongPassword(place)
         }
         return Failure(

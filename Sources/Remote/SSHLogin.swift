@@ -43,7 +43,9 @@ struct SSHLogin: Sendable {
     }
 
     private var mark: Data { Data("\(halves.first)\(halves.second) ".utf8) }
-    private var prompt: Data { Data("\(halves.second)\(halves.first)".utf8) }
+    private var prompt: String { "\(halves.second)\(halves.first)" }
+    /// What sudo-rs makes of a prompt: its frame around it, and what PAM asks for.
+    private var framedPrompt: String { "[sudo: \(prompt)] Password:" }
 
     /// Takes standard output in.
     ///
@@ -73,19 +75,21 @@ struct SSHLogin: Sendable {
 
     /// Takes standard error in.
     mutating func takeError(_ bytes: Data) {
-        let prompt = prompt
+        let prompts = [prompt, framedPrompt, "\(framedPrompt) "].map { Data($0.utf8) }
+        let limit = prompts.map(\.count).max() ?? 0
         for byte in bytes {
             if byte == UInt8(ascii: "\n") {
                 line.removeAll(keepingCapacity: true)
                 isPromptOpen = false
-            } else if line.count <= prompt.count {
+            } else if line.count <= limit {
                 line.append(byte)
             }
         }
-        // The prompt counts only when it is all that stands on the last line: sudo waits behind it.
-        if line == prompt, !isPromptOpen {
+        // The prompt counts only when it is all that stands on the last line: sudo waits behind it. So it is with the frame of sudo-rs,
+        // to the letter: what PAM asks for besides a password gets none.
+        if prompts.contains(line), !isPromptOpen {
             isPromptOpen = true
-            prompts += 1
+            self.prompts += 1
         }
     }
 
@@ -107,9 +111,10 @@ struct SSHLogin: Sendable {
 
     /// A text of the login without what is sealer's own in it.
     func withoutMarks(_ text: String) -> String {
-        let own = "\(halves.second)\(halves.first)"
+        let own = ["\(framedPrompt) ", framedPrompt, prompt]
         return text.split(whereSeparator: \.isNewline).compactMap { line in
-            line.hasPrefix(own) ? (line.count == own.count ? nil : String(line.dropFirst(own.count))) : String(line)
+            guard let own = own.first(where: { line.hasPrefix($0) }) else { return String(line) }
+            return line.count == own.count ? nil : String(line.dropFirst(own.count))
         }.suffix(12).joined(separator: "\n")
     }
 }

@@ -70,7 +70,8 @@ struct SSHLoginScript: Sendable {
         #"LC_ALL=C; export LC_ALL"#,
         #"if e=$(sudo -n -H -- /bin/sh -c : 2>&1 </dev/null)"#,
         #"then exec sudo -n -H -- /bin/sh -c "$r" sh "$a" "$b" "$@"; fi"#,
-        #"case $e in *password*) ;; *) echo "$e" >&2; say refused; exit 1;; esac"#,
+        // sudo-rs says that "interactive authentication is required".
+        #"case $e in *password*|*"interactive authentication"*) ;; *) echo "$e" >&2; say refused; exit 1;; esac"#,
         #"say password; echo >&2"#,
         #"exec sudo -S -k -H -p "$b$a" -- /bin/sh -c "$r" sh "$a" "$b" "$@""#,
     ].joined(separator: "; ")
