@@ -119,10 +119,7 @@ public struct NodePreparation: Sendable {
             throw Failure(.commandFailed, "\(Self.socketPathFile) holds no path", at: node.host.name)
         }
         let configuration = try await node.host.readFile("/etc/containerd/config.toml", limit: 1 << 20) ?? Data()
-        let usesSystemd = String(decoding: configuration, as: UTF8.self).split(separator: "\n").contains { line in
-            let words = line.prefix { $0 != "#" }.split(whereSeparator: { $0.isWhitespace || $0 == "=" })
-            return words.first == "SystemdCgroup" && words.last == "true"
-        }
-        return .init(socket: socket, cgroupDriver: usesSystemd ? "systemd" : "cgroupfs")
+        let driver = ContainerdConfiguration(String(decoding: configuration, as: UTF8.self)).cgroupDriver
+        return .init(socket: socket, cgroupDriver: driver)
     }
 }

@@ -1,4 +1,5 @@
 import Report
+import TestSupport
 import Testing
 
 @testable import ClusterRuntime
@@ -39,6 +40,68 @@ struct NodeRuntimeTests {
             #expect(try await runtime(text).cgroupDriver == driver, "\(line)")
         }
         #expect(try await runtime(nil).cgroupDriver == "cgroupfs")
+    }
+
+    @Test(
+        "says the driver of the default runtime, or of runc, however it is written",
+        arguments: [
+            ("[plugins.P.containerd.runtimes.runc]\noptions = { SystemdCgroup = true }", true),
+            ("[plugins.P.containerd.runtimes.runc]\noptions = {BinaryName=\"/x\",SystemdCgroup=true} # {", true),
+            ("[plugins.P.containerd.runtimes.runc]\noptions = { SystemdCgroup = false } # true", false),
+            ("[plugins.P.containerd.runtimes]\nrunc = { type = 'x', options = { SystemdCgroup = true } }", true),
+            ("[plugins.P]\ncontainerd.runtimes.\"runc\".options.SystemdCgroup = true", true),
+            ("[ plugins . P . containerd.runtimes.runc.options ] # the driver\r\n\tSystemdCgroup\t= true\r", true),
+            ("[plugins.P.containerd.runtimes.runc.options]\n#SystemdCgroup = true\nSystemdCgroup = false", false),
+            // Another runtime's, the registry's, and what is in a text.
+            (
+                "[plugins.P.containerd.runtimes.kata.options]\nSystemdCgroup = true\n"
+                    + "[plugins.P.containerd.runtimes.runc.options]\nSystemdCgroup = false", false
+            ),
+            (
+                "[plugins.P.containerd.runtimes.runc.options]\nSystemdCgroup = true\n"
+                    + "[plugins.P.containerd.runtimes.kata.options]\nSystemdCgroup = false", true
+            ),
+            (
+                "[plugins.P.containerd]\ndefault_runtime_name = \"nvidia\"\n"
+                    + "[plugins.P.containerd.runtimes.runc.options]\nSystemdCgroup = false\n"
+                    + "[plugins.P.containerd.runtimes.nvidia.options]\nSystemdCgroup = true", true
+            ),
+            (
+                "[plugins.P.containerd]\ndefault_runtime_name = \"kata\"\n"
+                    + "[plugins.P.containerd.runtimes.runc.options]\nSystemdCgroup = true", true
+            ),
+            ("[plugins.P.registry]\nSystemdCgroup = true", false), ("SystemdCgroup = true", false),
+            ("[plugins.P.containerd.runtimes.runc.options]\nRoot = \"\"\"\nSystemdCgroup = true\n\"\"\"", false),
+            ("[plugins.P.containerd.runtimes.runc.options]\nRoot = '# \\'\nSystemdCgroup = true", true),
+            ("[plugins.P.containerd.runtimes.runc.options]\nRoot = \"# \\\"\"\nSystemdCgroup = true", true),
+            (
+                "imports = [\n  'a', # ]\n  [\"b]\"],\n]\n[plugins.P.containerd.runtimes.runc.options]\n"
+                    + "Args = [\"x\"]\nSystemdCgroup = true", true
+            ),
+        ])
+    func writing(text: String, usesSystemd: Bool) async throws {
+        for plugin in ["\"io.containerd.grpc.v1.cri\"", "'io.containerd.cri.v1.runtime'", "cri"] {
+            let driver = try await runtime(
+                text.replacing("P.", with: "\(plugin).").replacing("P]", with: "\(plugin)]")
+                    .replacing("P .", with: "\(plugin) .")
+            ).cgroupDriver
+            #expect(driver == (usesSystemd ? "systemd" : "cgroupfs"), "\(plugin)")
+        }
+    }
+
+    @Test("is read to the end, whatever stands there")
+    func garbage() {
+        var random = SeededGenerator(seed: 31)
+        let pieces = [
+            "[", "]", "{", "}", "=", ",", ".", "\"", "'", "\"\"\"", "#", "\n", " ", "\\", "SystemdCgroup", "true", "a",
+        ]
+        for _ in 0..<3000 {
+            let text = (0..<30).map { _ in pieces.randomElement(using: &random) ?? "" }.joined()
+            #expect(ContainerdConfiguration(text).cgroupDriver == "cgroupfs")
+        }
+        let deep = String(repeating: "[", count: 100_000)
+        #expect(ContainerdConfiguration("a = \(deep)").cgroupDriver == "cgroupfs")
+        #expect(ContainerdConfiguration("a = \(deep.replacing("[", with: "{a="))").cgroupDriver == "cgroupfs")
     }
 
     @Test("says where its socket is, and a script that left no path is told so")
