@@ -39,6 +39,7 @@ struct HostCheck {
         let findings = Checker().check(
             subjects, neededDisk: needed, kubernetes: kubernetes, now: Date.now.timeIntervalSince1970)
         for finding in findings where !finding.isFatal { progress.send(.warning(finding.description)) }
+        for warning in try KubeadmConfiguration(settings).strangeGates() { progress.send(.warning(warning)) }
         var fatal = findings.filter(\.isFatal).map(\.description)
         for host in hosts where !image.config.platform.runs(on: host.facts.platform) {
             fatal.append("\(host.host): it is \(host.facts.platform), the image is for \(image.config.platform)")

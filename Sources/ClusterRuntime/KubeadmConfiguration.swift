@@ -139,6 +139,17 @@ public struct KubeadmConfiguration: Sendable {
         return domain.isEmpty ? KubeadmSettings.defaultDNSDomain : domain
     }
 
+    /// Warnings of feature gates in the documents that are laid over which sealer does not know for any version.
+    ///
+    /// - Throws: `Failure` of kind `invalidInput` for a document of the user that cannot be laid over.
+    public func strangeGates() throws -> [String] {
+        Self.once(
+            try (settings.imageOverlays + settings.overlays).flatMap { overlay in
+                KubernetesKnowledge.strangeGates(
+                    try KubeadmArguments.normalized(overlay.fields, of: overlay.kind), of: overlay.kind)
+            })
+    }
+
     private static let controlPlaneEndpoint = "\(ClusterNames.apiServer):\(ClusterNames.apiServerPort)"
 
     private func endpoint(of node: KubeadmNode) throws -> KubeadmDocuments.Endpoint {

@@ -18,6 +18,12 @@ extension KubernetesKnowledge {
             Entry("service-account-api-audiences", until: 25, replacement: "api-audiences"),
             // #130162.
             Entry("cloud-config", until: 33), Entry("cloud-provider", until: 33),
+            // What came with a feature that was alpha then.
+            Entry("goaway-chance", since: 18), Entry("service-account-jwks-uri", since: 18),
+            Entry("tracing-config-file", since: 22), Entry("encryption-provider-config-automatic-reload", since: 26),
+            Entry("peer-advertise-ip", since: 28), Entry("peer-advertise-port", since: 28),
+            Entry("peer-ca-file", since: 28),
+            Entry("authentication-config", since: 29), Entry("authorization-config", since: 29),
         ],
         .controllerManager: logFlags + [
             // No insecure port from 1.22 on: what is not 0 is refused (#96216); gone with 1.24 (#106860).
@@ -32,6 +38,9 @@ extension KubernetesKnowledge {
             Entry("register-retry-count", until: 25),
             // Eviction is by taints only (#115840).
             Entry("enable-taint-manager", until: 27), Entry("pod-eviction-timeout", until: 27),
+            // What came with a feature that was alpha then.
+            Entry("enable-leader-migration", since: 21), Entry("leader-migration-config", since: 21),
+            Entry("legacy-service-account-token-clean-up-period", since: 28),
         ],
         .scheduler: logFlags + [
             // No insecure port from 1.23 on: what is not 0 is refused (#96345). Gone with 1.24 as announced there.
@@ -61,6 +70,14 @@ extension KubernetesKnowledge {
             Entry("keep-terminated-pod-volumes", until: 31),
             // #133779.
             Entry("pod-infra-container-image", until: 35),
+            // What came with a feature that was alpha then.
+            Entry("topology-manager-policy", since: 16), Entry("topology-manager-scope", since: 20),
+            Entry("topology-manager-policy-options", since: 26),
+            Entry("image-credential-provider-bin-dir", since: 20),
+            Entry("image-credential-provider-config", since: 20),
+            Entry("memory-manager-policy", since: 21), Entry("reserved-memory", since: 21),
+            Entry("cpu-manager-policy-options", since: 22), Entry("seccomp-default", since: 22),
+            Entry("config-dir", since: 28),
         ],
         .etcd: [],
     ]
@@ -73,6 +90,8 @@ extension KubernetesKnowledge {
         ].map { Entry($0, until: 26) }
         // #107207.
         + [Entry("experimental-logging-sanitization", since: 20, until: 24)]
+        // Logs as JSON (KEP-1602).
+        + [Entry("logging-format", since: 19)]
 
     /// Feature gates of kubeadm's own.
     static let kubeadmGates: [String: Entry] = Dictionary(

@@ -3,7 +3,7 @@ import YAML
 
 /// What versions of Kubernetes know and do not know: tables, so that nothing is passed to one that would refuse it.
 ///
-/// Only what fails is listed. What is in no table is passed on as it is.
+/// Only what fails is listed. What is in no table is passed on as it is; of a feature gate that is in none the user is warned.
 enum KubernetesKnowledge {
     /// A flag of a component, or a feature gate.
     struct Entry: Hashable {
@@ -82,13 +82,49 @@ enum KubernetesKnowledge {
         return result
     }
 
+    /// Feature gates that 1.15 knows and 1.36 still does: no version has one more or less, so no table has them.
+    private static let lastingGates: Set<String> = [
+        "AllAlpha", "AllBeta", "APIResponseCompression", "CustomCPUCFSQuotaPeriod",
+        "LocalStorageCapacityIsolationFSQuotaMonitoring", "ProcMountType", "QOSReserved",
+        "RotateKubeletServerCertificate", "StorageVersionHash", "WinDSR", "WinOverlay",
+    ]
+
+    /// Warnings of the feature gates of a document that are in no table: they may be misspelt, and who does not know them does
+    /// not start.
+    ///
+    /// - Parameter fields: with arguments as maps (`KubeadmArguments`).
+    static func strangeGates(_ fields: YAMLMapping, of kind: KubeadmDocument.Kind) -> [String] {
+        var found: [(name: String, place: String)] = []
+        // etcd has gates of its own.
+        for place in KubeadmArguments.places where place.kind == kind && place.component != .etcd {
+            guard let value = fields[path: place.path + ["feature-gates"]] else { continue }
+            found += gateList(value).map { (gateName($0), place.component.rawValue) }
+        }
+        let strange = found.filter { gates[$0.name] == nil && !lastingGates.contains($0.name) }
+        let own = (fields["featureGates"]?.mapping?.entries.map(\.key) ?? []).filter { name in
+            kind == .clusterConfiguration
+                ? kubeadmGates[name] == nil : gates[name] == nil && !lastingGates.contains(name)
+        }
+        return (strange + own.map { ($0, kind.rawValue) }).map { name, place in
+            "sealer does not know the feature gate \(name) of \(place): it is passed on as it is, and what does not know it "
+                + "does not start"
+        }
+    }
+
+    /// The items of `A=true,B=false`, which may come several times.
+    private static func gateList(_ value: YAMLNode) -> [Substring] {
+        let texts = (value.sequence ?? [value]).compactMap(\.scalar?.text)
+        return texts.joined(separator: ",").split(separator: ",")
+    }
+
+    private static func gateName(_ gate: Substring) -> String { String(gate.prefix { $0 != "=" }) }
+
     /// `A=true,B=false` without the gates that the version does not know; nil when none is left.
     private static func knownGates(
         _ value: YAMLNode, of component: String, _ version: KubernetesVersion, _ notes: inout [String]
     ) -> YAMLNode? {
-        let text = (value.sequence ?? [value]).compactMap(\.scalar?.text).joined(separator: ",")
-        let kept = text.split(separator: ",").filter { gate in
-            let name = String(gate.prefix { $0 != "=" })
+        let kept = gateList(value).filter { gate in
+            let name = gateName(gate)
             guard let reason = gates[name]?.reasonAgainst(version) else { return true }
             notes.append("feature gate \(name) of \(component) is left out: \(reason)")
             return false

@@ -25,7 +25,15 @@ struct KubernetesKnowledgeTests {
             ("scheduler", "experimental-logging-sanitization", 19, false),
             ("scheduler", "experimental-logging-sanitization", 23, true),
             ("scheduler", "logtostderr", 25, true), ("scheduler", "logtostderr", 26, false),
-            ("scheduler", "v", 31, true),
+            ("scheduler", "v", 31, true), ("scheduler", "logging-format", 18, false),
+            ("scheduler", "logging-format", 19, true),
+            ("apiServer", "goaway-chance", 17, false), ("apiServer", "goaway-chance", 18, true),
+            ("apiServer", "tracing-config-file", 21, false), ("apiServer", "tracing-config-file", 22, true),
+            ("apiServer", "encryption-provider-config-automatic-reload", 25, false),
+            ("apiServer", "encryption-provider-config-automatic-reload", 26, true),
+            ("apiServer", "authorization-config", 28, false), ("apiServer", "authorization-config", 29, true),
+            ("controllerManager", "leader-migration-config", 20, false),
+            ("controllerManager", "leader-migration-config", 21, true),
         ])
     func flags(component: String, flag: String, minor: Int, isPassed: Bool) throws {
         let (documents, notes) = try initDocuments(
@@ -44,6 +52,10 @@ struct KubernetesKnowledgeTests {
             ("container-runtime", 27, false), ("keep-terminated-pod-volumes", 30, true),
             ("keep-terminated-pod-volumes", 31, false), ("pod-infra-container-image", 34, true),
             ("pod-infra-container-image", 35, false), ("log-flush-frequency", 35, true),
+            ("topology-manager-policy", 15, false), ("topology-manager-policy", 16, true),
+            ("image-credential-provider-config", 19, false), ("image-credential-provider-config", 20, true),
+            ("seccomp-default", 21, false), ("seccomp-default", 22, true), ("config-dir", 27, false),
+            ("config-dir", 28, true),
         ])
     func kubelet(flag: String, minor: Int, isPassed: Bool) throws {
         let (documents, notes) = try initDocuments(
@@ -205,6 +217,36 @@ struct KubernetesKnowledgeTests {
             #expect(Set(there) == Set(paths), "\(version)")
             #expect(notes.count == all.count - paths.count)
         }
+    }
+
+    @Test("warns of feature gates that are in no table, each once, and of none that is")
+    func strange() throws {
+        var settings = try kubeadmSettings(
+            KubernetesVersion(1, 30),
+            overlays: """
+                kind: ClusterConfiguration
+                apiServer: {extraArgs: [{name: feature-gates, value: "NodeSwap=true,Onw=true"}, {name: feature-gates, value: Onw=true}]}
+                scheduler: {extraArgs: {v: "2"}}
+                etcd: {local: {extraArgs: {feature-gates: EtcdsOwn=true}}}
+                featureGates: {EtcdLearnerMode: true, NodeSwap: true}
+                ---
+                kind: KubeletConfiguration
+                featureGates: {AllAlpha: true, RotateKubeletServerCertificate: true, JobReadyPods: true, Misspelt: true}
+                """)
+        func gates() throws -> [String] {
+            try KubeadmConfiguration(settings).strangeGates().compactMap { warning in
+                let words = warning.split(separator: " ")
+                let place = words.firstIndex(of: "gate") ?? words.startIndex
+                return words[place...].dropFirst().prefix(3).joined(separator: " ").replacing(":", with: "")
+            }
+        }
+        let expected = [
+            "Onw of kube-apiserver", "NodeSwap of ClusterConfiguration", "Misspelt of KubeletConfiguration",
+        ]
+        #expect(try gates() == expected)
+        // The image's count too, and what both have is told once.
+        settings.imageOverlays = settings.overlays
+        #expect(try gates() == expected)
     }
 
     @Test("has no entry that can never be")
