@@ -73,6 +73,7 @@ extension KubernetesKnowledge {
         RecoverVolumeExpansionFailure ServerSideFieldValidation StatefulSetAutoDeletePVC
         """,
         24: """
+        LoggingAlphaOptions LoggingBetaOptions
         CSIMigrationRBD ContextualLogging CronJobTimeZone LegacyServiceAccountTokenNoAutoGeneration
         MaxUnavailableStatefulSet MinDomainsInPodTopologySpread NetworkPolicyStatus NodeOutOfServiceVolumeDetach
         ServiceIPStaticSubrange

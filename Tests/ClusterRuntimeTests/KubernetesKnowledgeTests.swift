@@ -135,7 +135,8 @@ struct KubernetesKnowledgeTests {
     @Test(
         "knows when a gate came",
         arguments: [
-            ("GracefulNodeShutdown", 20), ("NodeSwap", 22), ("SidecarContainers", 28), ("NFTablesProxyMode", 29),
+            ("GracefulNodeShutdown", 20), ("NodeSwap", 22), ("LoggingAlphaOptions", 24), ("SidecarContainers", 28),
+            ("NFTablesProxyMode", 29),
             ("ImageVolume", 31), ("KubeletPSI", 33), ("EnvFiles", 34), ("GenericWorkload", 35),
         ])
     func added(gate: String, first: Int) {
@@ -231,7 +232,7 @@ struct KubernetesKnowledgeTests {
                 featureGates: {EtcdLearnerMode: true, NodeSwap: true}
                 ---
                 kind: KubeletConfiguration
-                featureGates: {AllAlpha: true, RotateKubeletServerCertificate: true, JobReadyPods: true, Misspelt: true}
+                featureGates: {AllAlpha: true, RotateKubeletServerCertificate: true, OrderedNamespaceDeletion: true, JobReadyPods: true, Misspelt: true}
                 """)
         func gates() throws -> [String] {
             try KubeadmConfiguration(settings).strangeGates().compactMap { warning in
