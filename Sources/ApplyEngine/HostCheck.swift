@@ -22,12 +22,15 @@ struct HostCheck {
         let subjects = hosts.filter { $0.mark == nil }.map { host in
             var facts = host.facts
             facts.hostname = host.nodeName
+            // What is in a node's container came with its image or from sealer: nobody loses it.
+            if host.member.provider == .container { (facts.occupied, facts.runtimes) = ([], []) }
             // A worker's balancer listens at the registry's port as a serving master does. One that runs already is no
             // obstacle: no service starts on a host before its mark is there, and the mark goes last.
             let hasRegistryPort = !host.member.isMaster || registryHost == nil || registryHost == host.host
             return Checker.Subject(
                 host: host.host, facts: facts, isMaster: host.member.isMaster,
-                registryPort: hasRegistryPort ? settings.registry.port : nil)
+                registryPort: hasRegistryPort ? settings.registry.port : nil,
+                resetCommand: host.member.resetCommand(of: host.host))
         }
         // A layer is about three times its size when it is unpacked, and lies on the node packed too.
         let needed = image.manifest.layers.reduce(0) { $0 + $1.size } * 4 + 1 << 30

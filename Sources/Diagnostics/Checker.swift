@@ -14,13 +14,20 @@ public struct Checker: Sendable {
         /// The port at which it will listen for the registry: as a master that serves it, or as a worker, whose balancer
         /// leads to it; nil when it will not.
         public var registryPort: UInt16?
+        /// The command that takes it back to what it was before sealer came.
+        public var resetCommand: String
 
         /// Makes a subject.
-        public init(host: String, facts: HostFacts, isMaster: Bool, registryPort: UInt16? = nil) {
+        ///
+        /// - Parameter resetCommand: nil for one without the way to the host.
+        public init(
+            host: String, facts: HostFacts, isMaster: Bool, registryPort: UInt16? = nil, resetCommand: String? = nil
+        ) {
             self.host = host
             self.facts = facts
             self.isMaster = isMaster
             self.registryPort = registryPort
+            self.resetCommand = resetCommand ?? "sealer reset \(host)"
         }
     }
 
@@ -87,6 +94,7 @@ public struct Checker: Sendable {
                 "it is a member of a cluster already (/etc/kubernetes/kubelet.conf is there), a free host was expected; "
                     + "take another one, or take it out of that cluster, by kubeadm reset for instance")
         }
+        for problem in Self.losses(on: subject) { note(true, problem) }
         if let problem = Self.problem(ofControlGroups: facts.cgroups, for: kubernetes) { note(true, problem) }
         let ports =
             Self.workerPorts + (subject.isMaster ? Self.masterPorts : []) + (subject.registryPort.map { [$0] } ?? [])
@@ -119,6 +127,28 @@ public struct Checker: Sendable {
             )
         }
         return findings
+    }
+
+    /// What of the user's would be lost: images overwrite the settings of a container runtime and start it anew, and empty its
+    /// folders and those of Kubernetes when the host is taken back.
+    private static func losses(on subject: Subject) -> [String] {
+        let (folders, runtimes) = (subject.facts.occupied, subject.facts.runtimes)
+        var losses: [String] = []
+        if !folders.isEmpty {
+            losses.append(
+                "there is something in \(folders.joined(separator: ", ")), it was expected to be empty: a cluster takes that "
+                    + "over, and all of it is deleted when the host leaves; move it away, or take another host; the rest of "
+                    + "a former cluster goes by \(subject.resetCommand) when sealer made it, by kubeadm reset when kubeadm did"
+            )
+        }
+        if !runtimes.isEmpty {
+            losses.append(
+                "\(runtimes.joined(separator: " and ")) \(runtimes.count == 1 ? "runs" : "run") there, no container runtime "
+                    + "was expected: the image brings its own in that place, and the containers would end; move them to "
+                    + "another host and stop the runtime for good (systemctl disable --now), or take another host for the "
+                    + "cluster; what is left of a former cluster of sealer's goes by \(subject.resetCommand)")
+        }
+        return losses
     }
 
     /// Why kubelet would not run on a host's control groups; nil when it would, or when they are not known.

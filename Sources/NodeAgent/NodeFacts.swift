@@ -51,7 +51,9 @@ enum NodeFacts {
             ]),
             clock: clock(),
             agentDigest: agentDigest,
-            isKubernetesNode: exists("/etc/kubernetes/kubelet.conf")
+            isKubernetesNode: exists("/etc/kubernetes/kubelet.conf"),
+            occupied: Occupancy.occupied(),
+            runtimes: try Occupancy.runtimes()
         )
     }
 

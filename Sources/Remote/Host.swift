@@ -206,13 +206,17 @@ public struct HostFacts: Sendable, Codable, Hashable {
     public var agentDigest: Digest
     /// Whether /etc/kubernetes/kubelet.conf is there: it is already a member of a cluster.
     public var isKubernetesNode: Bool
+    /// The folders of container runtimes and Kubernetes, of those that images take over and empty, that have something in them.
+    public var occupied: [String]
+    /// The container runtimes that run: `containerd`, `dockerd`.
+    public var runtimes: [String]
 
     /// Makes facts.
     public init(
         hostname: String, kernel: String, operatingSystem: String, platform: Platform, processors: Int, memory: Int64,
         hasSwap: Bool, freeDisk: Int64, addresses: [String], cgroups: String, hasSystemd: Bool, isContainer: Bool,
         capabilities: UInt64, programs: [String], listeningPorts: [UInt16], clock: Double, agentDigest: Digest,
-        isKubernetesNode: Bool
+        isKubernetesNode: Bool, occupied: [String] = [], runtimes: [String] = []
     ) {
         self.hostname = hostname
         self.kernel = kernel
@@ -232,6 +236,8 @@ public struct HostFacts: Sendable, Codable, Hashable {
         self.clock = clock
         self.agentDigest = agentDigest
         self.isKubernetesNode = isKubernetesNode
+        self.occupied = occupied
+        self.runtimes = runtimes
     }
 }
 

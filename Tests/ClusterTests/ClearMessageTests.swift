@@ -233,6 +233,18 @@ extension ClusterTests {
         try await host.check("rm -r /etc/kubernetes")
         try await expectAllToDo()
 
+        // What the user has, which the image's scripts would take over and delete.
+        try await host.check("mkdir -p /var/lib/etcd/member; touch /var/lib/containerd/mine")
+        try await expectRefusal(
+            65,
+            ["something in /var/lib/containerd, /var/lib/etcd", "move it away", "sealer reset \(address) --user ops"])
+        try await host.check("rm -r /var/lib/etcd /var/lib/containerd/mine")
+        try await host.check(
+            "cp /usr/bin/sleep /tmp/containerd; systemd-run --quiet --unit mine /tmp/containerd infinity")
+        try await expectRefusal(65, ["containerd runs there", "take another host"])
+        try await host.check("systemctl stop mine; systemctl reset-failed mine 2>/dev/null || true; rm /tmp/containerd")
+        try await expectAllToDo()
+
         // Another cluster of sealer's, which got no further than the first file.
         let other = "test-messages-other"
         let killed = try await scene.sealer(

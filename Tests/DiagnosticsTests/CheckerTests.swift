@@ -50,6 +50,11 @@ struct CheckerTests {
         Lack("1024 MiB of disk") { $0.freeDisk = 1 << 30 },
         Lack("clock is 4000 s ahead of this machine's") { $0.clock = 5000 },
         Lack("clock is 61 s behind this machine's") { $0.clock = 939.1 },
+        Lack("something in /etc/cni/net.d, /var/lib/etcd, it was expected to be empty") {
+            $0.occupied = ["/etc/cni/net.d", "/var/lib/etcd"]
+        },
+        Lack("containerd runs there") { $0.runtimes = ["containerd"] },
+        Lack("containerd and dockerd run there") { $0.runtimes = ["containerd", "dockerd"] },
         Lack("processor", isFatal: false) { $0.processors = 1 },
         Lack("memory", isFatal: false) { $0.memory = 1 << 30 },
     ]
@@ -60,6 +65,24 @@ struct CheckerTests {
         #expect(found.count == 1)
         #expect(found.first?.message.contains(lack.word) == true)
         #expect(found.first?.isFatal == lack.isFatal)
+    }
+
+    @Test("what would be lost is named with what to do, the way to take the host back among it")
+    func losses() throws {
+        let facts = try facts {
+            $0.occupied = ["/var/lib/containerd"]
+            $0.runtimes = ["containerd"]
+        }
+        for isMaster in [true, false] {
+            let found = findings([
+                .init(host: "a", facts: facts, isMaster: isMaster, resetCommand: "sealer reset a --user ops")
+            ])
+            #expect(found.count == 2 && found.allSatisfy(\.isFatal), "\(found)")
+            #expect(found.allSatisfy { $0.message.contains("take another host") }, "\(found)")
+            #expect(found.allSatisfy { $0.message.contains("sealer reset a --user ops") }, "\(found)")
+        }
+        let short = findings([.init(host: "a", facts: facts, isMaster: true)])
+        #expect(short.first?.message.contains("by sealer reset a when") == true, "\(short)")
     }
 
     @Test("a worker does not need the control plane's ports, but those of its way to the masters")

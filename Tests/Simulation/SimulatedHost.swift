@@ -40,7 +40,10 @@ struct SimulatedHost: Host {
                 hasSystemd: true, isContainer: false, capabilities: .max,
                 programs: ["ip", "iptables", "mount", "systemctl"],
                 listeningPorts: machine.services.values.contains(where: \.isActive) ? [5000, 5001, 6443] : [],
-                clock: Date.now.timeIntervalSince1970, agentDigest: ContentDigest.sample, isKubernetesNode: false)
+                clock: Date.now.timeIntervalSince1970, agentDigest: ContentDigest.sample, isKubernetesNode: false,
+                occupied: ["/etc/cni/net.d", "/var/lib/etcd", "/var/lib/kubelet"].filter { folder in
+                    machine.files.keys.contains { $0.hasPrefix("\(folder)/") }
+                })
         }
     }
 

@@ -1,6 +1,7 @@
 import ClusterRuntime
 import Clusterfile
 import Remote
+import Report
 
 /// What was seen of a host before anything was changed.
 public struct HostObservation: Sendable, Hashable {
@@ -38,6 +39,17 @@ extension HostObservation {
 
     /// Whether kubeadm has made it a master, so that Kubernetes can be asked through it.
     var isMasterOfCluster: Bool { member.isMaster && mark?.membership == .complete }
+}
+
+extension ClusterMember {
+    /// The command that takes a host back to what it was: it reads no Clusterfile, so it is told the way. It asks for `--yes`
+    /// itself, for the cluster may be alive.
+    ///
+    /// - Parameter host: the host's name, as steps have it.
+    func resetCommand(of host: String) -> String {
+        let way = provider == .local ? ["--local"] : ssh.options
+        return shellQuoted(["sealer", "reset", host] + way)
+    }
 }
 
 /// What was seen of the cluster itself.

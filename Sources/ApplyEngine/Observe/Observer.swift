@@ -133,20 +133,13 @@ struct Observer: Sendable {
             throw Failure(
                 .conflict, "the host belongs to the cluster \(mark.cluster) already", at: place.name,
                 remedy: "take another host, or, if that cluster is gone, take this one back to what it was: "
-                    + resetCommand(of: place))
+                    + place.member.resetCommand(of: place.name))
         }
         seen.missingRootfsBlobs = try await host.missing(distribution.rootfsBlobs).count
         if place.member.isMaster {
             seen.missingImageBlobs = try await distribution.missingOfImage(on: host)
         }
         return seen
-    }
-
-    /// The command that takes a host back to what it was: it reads no Clusterfile, so it is told the way. It asks for `--yes`
-    /// itself, for the cluster may be alive.
-    private func resetCommand(of place: HostPlace) -> String {
-        let way = place.member.provider == .local ? ["--local"] : place.member.ssh.options
-        return (["sealer", "reset", place.name] + way).map(shellQuoted).joined(separator: " ")
     }
 
     /// Does something for all places at once. One that fails does not stop the others.
