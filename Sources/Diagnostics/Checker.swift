@@ -169,7 +169,34 @@ public struct Checker: Sendable {
         }
     }
 
+    /// Whether a host name can be a node's: what DNS allows of small letters, and short enough for the label that kubelet makes of it.
+    /// kubeadm would make small letters of others, and the node would have another name than its host.
+    private static func isNodeName(_ name: String) -> Bool {
+        (1...63).contains(name.utf8.count)
+            && name.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false).allSatisfy { part in
+                !part.isEmpty && part.first != UInt8(ascii: "-") && part.last != UInt8(ascii: "-")
+                    && part.allSatisfy { byte in
+                        switch byte {
+                        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"): true
+                        default: byte == UInt8(ascii: "-")
+                        }
+                    }
+            }
+    }
+
     private func checkNames(_ subjects: [Subject]) -> [Finding] {
+        let unfit = subjects.filter { !Self.isNodeName($0.facts.hostname) }.map { subject in
+            Finding(
+                isFatal: true, host: subject.host,
+                message:
+                    "its host name \(subject.facts.hostname) cannot be a node's, small letters, digits, - and . were "
+                    + "expected, at most 63, with a letter or a digit at both ends of what is between dots; give it another "
+                    + "one, by hostnamectl set-hostname NAME there or by a HOSTNAME plugin of the Clusterfile")
+        }
+        return unfit + doubleNames(subjects)
+    }
+
+    private func doubleNames(_ subjects: [Subject]) -> [Finding] {
         Dictionary(grouping: subjects) { $0.facts.hostname }
             .filter { $0.value.count > 1 }
             .sorted { $0.key < $1.key }

@@ -130,6 +130,24 @@ struct CheckerTests {
         #expect(findings([.init(host: "a", facts: facts, isMaster: true)]).isEmpty)
     }
 
+    @Test(
+        "a host name that Kubernetes would change or refuse is refused",
+        arguments: [
+            ("node1", true), ("a", true), ("7", true), ("db-0.example.org", true),
+            (String(repeating: "a", count: 63), true),
+            ("Node1", false), ("node_1", false), ("", false), ("(none)", false), ("-a", false), ("a-.b", false),
+            ("a..b", false), ("a.", false), ("n\u{f6}de", false), (String(repeating: "a", count: 64), false),
+        ])
+    func nodeNames(name: String, isFit: Bool) throws {
+        let facts = try facts { $0.hostname = name }
+        let found = findings([.init(host: "10.0.0.1", facts: facts, isMaster: false)])
+        #expect(found.count == (isFit ? 0 : 1) && found.allSatisfy(\.isFatal), "\(found)")
+        guard !isFit else { return }
+        for words in ["host name \(name) cannot", "hostnamectl set-hostname", "HOSTNAME plugin"] {
+            #expect(found.first?.message.contains(words) == true, "\(found)")
+        }
+    }
+
     @Test("two hosts of one name are found, both named")
     func names() throws {
         let found = findings([
