@@ -34,6 +34,7 @@ public struct RegistryService: Sendable {
             [Unit]
             Description=sealer's registry of the cluster's images
             After=network.target
+            StartLimitIntervalSec=0
 
             [Service]
             ExecStart=\(executable) registry serve --root \(root) --listen \(everywhere):\(address.port) \
