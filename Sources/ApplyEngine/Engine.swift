@@ -97,7 +97,7 @@ public struct Engine: Sendable {
             try work.source.identity.check()
             var fresh = ClusterDifference.fresh(cluster, hosts: names, podNetworking: networking, reason: reason)
             try addPlugins(to: &fresh, work, places, nil, [])
-            return try Planner.plan(cluster: cluster.name, image: image, fresh)
+            return try Planner.plan(cluster: cluster.name, image: image, fresh).made(for: cluster)
         }
         let (blueprint, observation) = try await work.survey(
             places.wanted.filter { $0.transport != nil }, unreached: unreached)
@@ -113,7 +113,7 @@ public struct Engine: Sendable {
                 registered: Set(observation.kubernetes?.nodes.map(\.name) ?? []))
         }
         try addPlugins(to: &difference, work, places, observation, reached)
-        return try Planner.plan(cluster: cluster.name, image: image, difference)
+        return try Planner.plan(cluster: cluster.name, image: image, difference).made(for: cluster)
     }
 
     /// The plan, at a second attempt when nobody answered because of what an interrupted command left, and that was mended.

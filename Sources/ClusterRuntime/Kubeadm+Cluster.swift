@@ -142,6 +142,11 @@ extension Kubeadm {
 
     // MARK: - Leaving
 
+    /// Runs `kubectl uncordon`.
+    public func uncordon(_ node: String, through master: ClusterNode) async throws {
+        try await must(["uncordon", node], "let pods come to \(node) again", through: master)
+    }
+
     /// Runs `kubectl drain`: pods of daemon sets stay, pods that nothing makes anew and what is in their empty volumes go.
     public func drain(_ node: String, _ policy: DrainPolicy, through master: ClusterNode, step: Step) async throws {
         let known = try await Self.patiently { try await nodes(through: master) }

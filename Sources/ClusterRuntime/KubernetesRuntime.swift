@@ -59,6 +59,9 @@ public protocol KubernetesRuntime: Sendable {
     /// Moves the pods of a node elsewhere, and keeps new ones away.
     func drain(_ node: String, _ policy: DrainPolicy, through master: ClusterNode, step: Step) async throws
 
+    /// Lets pods come to a node again.
+    func uncordon(_ node: String, through master: ClusterNode) async throws
+
     /// Takes a master out of etcd. Refuses when that would cost the cluster its quorum; none there is fine.
     ///
     /// - Parameter address: its address, where it is known: a member that has never started has no name.

@@ -53,6 +53,8 @@ public struct NodeMark: Sendable, Hashable, Codable {
     public var labels: [String: String]?
     /// The taints likewise: `key=value:Effect`.
     public var taints: [String]?
+    /// Whether its pods were to be moved elsewhere because it leaves: no new ones come to it since; nil for no.
+    public var isDrained: Bool?
 
     /// What kubeadm left of kubelet's and the control plane's configuration, by path; nil before it is a member.
     public var kubernetesFiles: [String: FileState]?

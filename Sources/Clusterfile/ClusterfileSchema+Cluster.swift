@@ -168,10 +168,12 @@ extension ClusterfileSchema {
 
     private static let certificates: [Field] = [
         Field(
-            "authorityYears", .number(Cluster.certificateYears), "Years that the authorities' certificates are valid.",
+            "authorityYears", .number(Cluster.certificateYears),
+            "Years that the authorities' certificates are valid, the cluster's and its registry's.",
             standard: "10", since: "ours"),
         Field(
-            "leafYears", .number(Cluster.certificateYears), "Years that all other certificates are valid.",
+            "leafYears", .number(Cluster.certificateYears),
+            "Years that the certificates of masters and registry are valid; from Kubernetes 1.31 on those in kubeadm's kubeconfigs too, which are valid for one year before.",
             standard: "1", since: "ours"),
         Field(
             "folder", .text(), "A folder on this machine with your own authorities, laid out as kubeadm's pki folder.",

@@ -118,7 +118,7 @@ extension KubeadmDocument {
             }
         }
         guard let items = node.sequence else {
-            return [wrong(node, "a mapping, or a list of names and values,", name)]
+            return [wrong(node, "a mapping, or a list of names and values", name)]
         }
         return items.enumerated().compactMap { number, item in
             let isNamed = item["name"]?.scalar.map { $0.value != .null && !$0.text.isEmpty } ?? false

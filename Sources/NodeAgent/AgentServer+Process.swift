@@ -36,7 +36,9 @@ extension AgentServer {
             digest: try await BlockingPool.shared.run { try fileDigest(of: "/proc/self/exe") },
             executable: executable,
             stateFolder: store,
-            leaseFile: store.removingLastComponent().appending("lock.json")
+            leaseFile: store.removingLastComponent().appending("lock.json"),
+            // Whoever is not root can write nothing there, nor do to the host what must not be done twice at once.
+            runFolder: geteuid() == 0 ? "/run/sealer" : nil
         )
         try await server.serve(channel)
     }

@@ -7,24 +7,48 @@ extension AgentServer {
     /// How long a command has between SIGTERM and SIGKILL.
     private static let patience = Duration.seconds(5)
 
-    /// Runs a command, passing its output on as it comes. However this ends, no process of the command's group is left, unless
+    /// Runs a command, passing its output on as it comes. However this ends, no process of the command's session is left, unless
     /// the command itself ended in time and left some behind on purpose.
     func run(_ command: RemoteCommand, limit: Duration, _ stream: LinkStream) async throws -> AgentReply {
-        let child = try await ChildProcess.start(command)
-        let feeder = Task { await feed(child, stream) }
-        defer { feeder.cancel() }
+        var note = try await commands.begin()
+        var command = command
+        command.environment[CommandNote.variable] = note.token
+        let child: ChildProcess
         do {
-            let status = try await withTaskCancellationHandler {
-                try await follow(child, command, limit: limit, stream)
-            } onCancel: {
-                child.signal(SIGTERM)
-            }
-            await child.dropInput()
-            return .exited(status: status)
+            child = try await ChildProcess.start(command)
         } catch {
-            await Self.end(child)
+            await commands.endRest(of: note)
             throw error
         }
+        do {
+            try await commands.started(&note, leader: child.identifier)
+            let status = try await talk(child, command, limit: limit, stream)
+            await commands.remove(note)
+            return .exited(status: status)
+        } catch {
+            await commands.ending(&note)
+            await Self.end(child)
+            // Those too that the first process left behind when it ended, or that made groups of their own.
+            await commands.endRest(of: note)
+            throw error
+        }
+    }
+
+    private func talk(
+        _ child: ChildProcess, _ command: RemoteCommand, limit: Duration, _ stream: LinkStream
+    ) async throws -> Int32 {
+        // Not before the command is noted: a script does nothing until it has come.
+        let feeder = Task { await feed(child, stream) }
+        defer { feeder.cancel() }
+        let status = try await withTaskCancellationHandler {
+            try await follow(child, command, limit: limit, stream)
+        } onCancel: {
+            child.signal(SIGTERM)
+        }
+        await child.dropInput()
+        // One that was told to end may have left others behind, which nobody wants any more.
+        try Task.checkCancellation()
+        return status
     }
 
     private func follow(

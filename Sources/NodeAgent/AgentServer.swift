@@ -14,6 +14,7 @@ public struct AgentServer: Sendable {
     let executable: FilePath
     let stateFolder: FilePath
     let lease: LeaseFile
+    let commands: CommandNotes
 
     /// Makes a server.
     ///
@@ -22,14 +23,17 @@ public struct AgentServer: Sendable {
     ///   - executable: where that lies.
     ///   - stateFolder: a folder of the file system whose free space counts; it need not be there.
     ///   - leaseFile: where it is written down who changes the cluster.
+    ///   - runFolder: where it is written down which commands run; nil for nowhere.
     public init(
-        services: NodeServices, digest: Digest, executable: FilePath, stateFolder: FilePath, leaseFile: FilePath
+        services: NodeServices, digest: Digest, executable: FilePath, stateFolder: FilePath, leaseFile: FilePath,
+        runFolder: FilePath? = nil
     ) {
         self.services = services
         self.digest = digest
         self.executable = executable
         self.stateFolder = stateFolder
         lease = LeaseFile(leaseFile)
+        commands = CommandNotes(runFolder: runFolder)
     }
 
     /// Serves a channel until it ends.
@@ -80,6 +84,7 @@ public struct AgentServer: Sendable {
     }
 
     private func handle(_ request: AgentRequest, _ stream: LinkStream) async throws -> AgentReply {
+        if request.changesHost { try await commands.endLeft() }
         switch request {
         case .hello(let version):
             guard version == AgentProtocol.version else {

@@ -13,8 +13,9 @@ extension AgentHost {
         var bare = command
         bare.input = nil
         let request = AgentRequest.run(bare, limit: limit / .seconds(1))
-        // The agent keeps the limit, and takes some seconds to kill what does not want to go; this one is for a dead agent.
-        return try await withLimit(limit + .seconds(30), waitingFor: "\(program) to end", at: name) {
+        // The agent keeps the limit. Before it, it may have to end what a dead one left, and after it, it takes some seconds to kill
+        // what does not want to go; this one is for a dead agent.
+        return try await withLimit(limit + .seconds(60), waitingFor: "\(program) to end", at: name) {
             try await self.perform(request) { stream, replies in
                 let sender = self.upload(over: stream) { try await stream.send(input) }
                 defer { sender.cancel() }

@@ -63,6 +63,15 @@ public enum AgentRequest: Sendable, Codable, Hashable {
 }
 
 extension AgentRequest {
+    /// Whether it may do something that a command must not be doing at the same time. What goes to the store does not: that has
+    /// locks of its own.
+    package var changesHost: Bool {
+        switch self {
+        case .run, .writeFile, .delete, .unpack: true
+        case .hello, .settle, .facts, .readFile, .inspect, .missing, .blob, .name, .fetch, .lease: false
+        }
+    }
+
     /// The request in one word, without what it is about.
     package var word: String {
         switch self {

@@ -53,7 +53,7 @@ public final class ChildProcess: Sendable {
     }
 
     /// Its process number, which is its group's and its session's too.
-    var identifier: pid_t { process.identifier }
+    package var identifier: pid_t { process.identifier }
 
     /// Starts a command.
     ///

@@ -63,17 +63,18 @@ final class StartedProcess: Sendable {
                 throw error
             }
         }
-        for try await process in started {
-            return StartedProcess(
-                identifier: process.value,
-                descriptor: process.processDescriptor,
-                hold: hold,
-                outcome: outcome
-            )
-        }
-        // The stream ends early only when this task was cancelled: nobody wants the command any more.
-        hold.release()
-        throw CancellationError()
+        // In a task of its own, which is not cancelled: a command that is being started must not be lost sight of.
+        return try await Task.detached {
+            for try await process in started {
+                return StartedProcess(
+                    identifier: process.value,
+                    descriptor: process.processDescriptor,
+                    hold: hold,
+                    outcome: outcome
+                )
+            }
+            throw Failure(.software, "a command neither started nor failed")
+        }.value
     }
 
     /// Whether it has ended, as /proc tells it, where there is no descriptor to ask.

@@ -1,4 +1,5 @@
 import ClusterRuntime
+import Clusterfile
 import FoundationEssentials
 import Report
 import SystemPackage
@@ -93,6 +94,48 @@ struct KeptClusterTests {
         #expect(plan.steps.first?.reason == "10.0.1.1: its kubelet was started and has not reported since")
         try await site.apply()
         #expect(try await site.apply().isEmpty)
+    }
+
+    @Test("a host that was to leave, and stays after all, takes pods again")
+    func stays() async throws {
+        let scratch = try Scratch()
+        var site = try await SimulatedSite.make(scratch.path)
+        let (draft, path) = (site.draft, "/var/lib/sealer/node.json")
+        let node = site.world.with { $0.nodes["host-10-0-1-2"] }
+        site.draft.workers.removeLast()
+        // It is noted before its pods are moved.
+        site.change { $0.machines["10.0.1.2"]?.lastWord = "run" }
+        await #expect(throws: Failure.self) { try await site.apply() }
+        let bytes = try #require(site.world.with { $0.machines["10.0.1.2"]?.files[path]?.bytes })
+        #expect(try JSONDecoder().decode(NodeMark.self, from: bytes).isDrained == true)
+        // Nothing came of it after that.
+        site.change { state in
+            state.machines["10.0.1.2"]?.isOff = false
+            state.machines["10.0.1.2"]?.lastWord = nil
+            state.nodes["host-10-0-1-2"] = node
+            state.nodes["host-10-0-1-2"]?.isSchedulable = false
+        }
+        site.draft = draft
+        let plan = try await site.apply()
+        #expect(plan.steps.contains { $0.id == "label/10.0.1.2" && $0.reason.contains("it was to leave") })
+        #expect(site.world.with { $0.nodes["host-10-0-1-2"]?.isSchedulable } == true)
+        #expect(try await site.apply().isEmpty)
+    }
+
+    @Test("a plan is for what the Clusterfile said, though its steps are the same")
+    func otherScript() async throws {
+        let scratch = try Scratch()
+        let site = try await SimulatedSite.make(scratch.path)
+        var cluster = try site.draft.cluster()
+        func plugin(_ data: String) -> Plugin {
+            Plugin(name: "p", kind: .shell, phases: [.preCleanHost], scope: ["all"], data: data)
+        }
+        cluster.plugins = [plugin("echo one")]
+        let plan = try Plan(file: try await site.engine.plan(cluster).file(), name: "plan.json")
+        cluster.plugins = [plugin("echo two")]
+        let now = try await site.engine.plan(cluster)
+        #expect(now.steps == plan.steps)
+        #expect(now.differences(from: plan) == ["the Clusterfile says something else"])
     }
 
     @Test("a host that leaves and answers is not given up for what else is wrong with it")

@@ -16,9 +16,9 @@ struct AgentPair: Sendable {
     /// The descriptor that the operator writes to, to break the connection with.
     static let digest = "sha256:" + String(repeating: "ab", count: 32)
 
-    static func start(_ services: NodeServices = FakeServices().services, folder: FilePath = "/tmp") async throws
-        -> AgentPair
-    {
+    static func start(
+        _ services: NodeServices = FakeServices().services, folder: FilePath = "/tmp", runFolder: FilePath? = nil
+    ) async throws -> AgentPair {
         let requests = try FileDescriptor.pipe()
         let replies = try FileDescriptor.pipe()
         for end in [requests.readEnd, requests.writeEnd, replies.readEnd, replies.writeEnd] {
@@ -29,7 +29,8 @@ struct AgentPair: Sendable {
             digest: try Digest(digest),
             executable: folder.appending("sealer.temporary"),
             stateFolder: folder,
-            leaseFile: folder.appending("lock.json")
+            leaseFile: folder.appending("lock.json"),
+            runFolder: runFolder
         )
         let agentEnd = DescriptorChannel(input: requests.readEnd, output: replies.writeEnd)
         let server = Task { try await agent.serve(agentEnd) }

@@ -204,6 +204,7 @@ package struct ClusterLife: Sendable {
         }
         let nodes = world.with { Array($0.nodes.values) }
         try check(nodes.count == draft.masters.count + draft.workers.count, "nodes: \(nodes.map(\.name))")
+        try check(nodes.allSatisfy(\.isSchedulable), "a node that stays takes no pods")
         let starts = world.with { $0.kubeletStarts }
         for node in nodes {
             try check(!node.isStale(since: starts[node.name]), "\(node.name) has not reported since its kubelet runs")

@@ -180,6 +180,10 @@ struct SimulatedKubernetes: KubernetesRuntime {
         try change(master.host.name) { $0.nodes[node]?.isSchedulable = false }
     }
 
+    func uncordon(_ node: String, through master: ClusterNode) async throws {
+        try change(master.host.name) { $0.nodes[node]?.isSchedulable = true }
+    }
+
     func removeEtcdMember(_ node: String, address: String?, through master: ClusterNode, step: Step) async throws {
         try change(master.host.name) { state in
             state.changeEtcd("\(node) leaves") { $0.remove(node) }

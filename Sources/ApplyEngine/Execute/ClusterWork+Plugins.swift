@@ -72,7 +72,12 @@ extension ClusterWork {
         try await runtime.label(
             node.name, labels: node.labels, taints: node.taints + NodeAssignments.removals(of: former.taints),
             withdrawn: former.labels.keys.sorted(), through: try await first())
-        try await marks.change(host) { ($0.labels, $0.taints) = given }
+        // It stays after all.
+        if noted?.isDrained == true { try await runtime.uncordon(node.name, through: try await first()) }
+        try await marks.change(host) { mark in
+            (mark.labels, mark.taints) = given
+            mark.isDrained = nil
+        }
     }
 
     /// A node as the cluster shows it now.

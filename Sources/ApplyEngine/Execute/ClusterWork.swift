@@ -177,6 +177,9 @@ final class ClusterWork: StepPerformer {
         case .launch: try await launch(blueprint, handle)
         case .record: try await record(blueprint.record)
         case .drain(let node):
+            if let leaving = scene.withLock({ $0.hosts.values.first { $0.nodeName == node }?.host }) {
+                try await marks.change(try await pool.connection(leaving).host) { $0.isDrained = true }
+            }
             try await runtime.drain(node, drain, through: try await first(), step: handle)
         case .removeEtcdMember(let node):
             try await runtime.removeEtcdMember(
@@ -336,7 +339,7 @@ final class ClusterWork: StepPerformer {
             mark.runtime = nil
             mark.runtimeFiles = [:]
             (mark.kubernetesFiles, mark.kubelet, mark.controlPlane, mark.etcd) = (nil, nil, nil, nil)
-            (mark.labels, mark.taints) = (nil, nil)
+            (mark.labels, mark.taints, mark.isDrained) = (nil, nil, nil)
         }
     }
 

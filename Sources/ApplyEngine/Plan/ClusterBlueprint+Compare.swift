@@ -214,6 +214,7 @@ extension ClusterBlueprint {
         let lacking = labels + taints
         let reasons =
             (lacking.isEmpty ? [] : ["it lacks \(lacking.joined(separator: ", "))"])
+            + (mark?.isDrained == true ? ["no pods come to it, for it was to leave"] : [])
             + [node.former.present(on: status).words].compactMap { $0 }
         if !reasons.isEmpty { return reasons.joined(separator: "; ") }
         // Noted otherwise after an interruption, or because somebody else took away what is not named any more.

@@ -1,3 +1,4 @@
+import Clusterfile
 import FoundationEssentials
 import ImageStore
 import OCI
@@ -17,6 +18,8 @@ public struct Plan: Sendable, Hashable, Codable {
     public let cluster: String
     /// The digest of the ClusterImage that the plan is for.
     public let image: Digest
+    /// The digest of what the Clusterfile says, scripts and all; nil where nobody knows it.
+    public private(set) var clusterfile: Digest?
     /// The steps; each comes after those it waits for.
     public let steps: [PlanStep]
 
@@ -29,6 +32,13 @@ public struct Plan: Sendable, Hashable, Codable {
         self.image = image
         self.steps = steps
         if let problem { throw Failure(.software, problem, at: cluster) }
+    }
+
+    /// The plan, with the Clusterfile that it was made for: its steps do not tell all that it says.
+    public func made(for cluster: Cluster) -> Plan {
+        var plan = self
+        plan.clusterfile = ContentHasher.digest(of: Data(cluster.text.utf8))
+        return plan
     }
 
     /// What keeps the steps from being a graph without cycles; nil when nothing does.
@@ -79,6 +89,7 @@ public struct Plan: Sendable, Hashable, Codable {
         var found: [String] = []
         if cluster != other.cluster { found.append("it is for the cluster \(cluster), not \(other.cluster)") }
         if image != other.image { found.append("the image is \(image.short) now, it was \(other.image.short)") }
+        if let before = other.clusterfile, before != clusterfile { found.append("the Clusterfile says something else") }
         let (mine, others) = (stepsByName, other.stepsByName)
         for step in steps where others[step.id] == nil { found.append("to be done now too: \(step.summary)") }
         for step in other.steps where mine[step.id] == nil { found.append("not to be done any more: \(step.summary)") }
@@ -86,7 +97,7 @@ public struct Plan: Sendable, Hashable, Codable {
             guard let before = others[step.id], before != step else { continue }
             found.append("\(step.id) is another now: \(step.reason); it was: \(before.reason)")
         }
-        if found.isEmpty, self != other { found.append("the steps come in another order") }
+        if found.isEmpty, steps != other.steps { found.append("the steps come in another order") }
         return found
     }
 
