@@ -58,6 +58,28 @@ struct KubernetesVersionTests {
 
 @Suite("The hosts file")
 struct HostsFileTests {
+    @Test("a block in /etc/hosts whose end is lost takes no line of the user's with it")
+    func hostsFileWithoutEnd() {
+        let begin = "# begin: names of the sealer cluster\n"
+        let entries = "10.0.0.2\tapiserver.cluster.local\n10.0.0.2\tsea.hub db\nfd00::2\tdb-0\n"
+        let users = [
+            "10.0.0.9 shop\n10.0.0.8\ttab\n", "# mine\n10.0.0.8\ttab\n", "127.0.0.1\tlocalhost\n", "10.0.0.9\t\tshop\n",
+            "10.0.0.9\tshop # mine\n", "\n10.0.0.8\ttab\n", "shop\t10.0.0.9\n",
+        ]
+        let before = "127.0.0.1 localhost\n"
+        for user in users {
+            let old = before + begin + entries + user
+            #expect(HostsFile.text(old, with: []) == before + user)
+            let new = HostsFile.text(old, with: [.init(address: "10.0.0.3", names: ["a"])])
+            #expect(new == before + user + begin + "10.0.0.3\ta\n# end: names of the sealer cluster\n")
+            #expect(HostsFile.text(new, with: []) == before + user)
+            // A whole block behind it has an end of its own.
+            #expect(HostsFile.text(old + new.dropFirst((before + user).count), with: []) == before + user)
+        }
+        #expect(HostsFile.text(before + begin + entries, with: []) == before)
+        #expect(HostsFile.text(before + begin, with: []) == before)
+    }
+
     @Test("keeps what is there, and its block once")
     func block() {
         let old = "127.0.0.1\tlocalhost\n\n172.18.0.2\tdemo\n"
