@@ -24,7 +24,7 @@ public struct ClusterStatus: Sendable, Encodable {
     public struct Certificate: Sendable, Encodable {
         /// The host that has it.
         public var host: String
-        /// Its path below `/etc/kubernetes/pki`, without the suffix.
+        /// Its path below `/etc/kubernetes/pki`, without the suffix; the name of the kubeconfig that it is in; or `kubelet-client`.
         public var name: String
         /// The last moment that it is valid, UTC.
         public var ends: String

@@ -128,10 +128,11 @@ extension Engine {
         for master in masters {
             do {
                 let files = try await Self.certificateFiles(of: master, work)
-                for name in NodeCertificates.names {
-                    guard let bytes = files[name] else { continue }
+                for place in CertificatePlace.ofMaster {
+                    guard let bytes = files[place] else { continue }
                     do {
-                        found.append(try ClusterStatus.Certificate(host: master, name: name, pem: bytes))
+                        guard let pem = try place.certificate(in: bytes) else { continue }
+                        found.append(try ClusterStatus.Certificate(host: master, name: place.name, pem: pem))
                     } catch {
                         sight.note(error, of: master)
                     }
@@ -144,13 +145,14 @@ extension Engine {
         return found.sorted { ($0.ends, $0.host, $0.name) < ($1.ends, $1.host, $1.name) }
     }
 
-    /// A master's certificates by their names, PEM; those that are not there are left out.
-    private static func certificateFiles(of master: String, _ work: ClusterWork) async throws -> [String: Data] {
+    /// The files that a master has certificates in; those that are not there are left out.
+    private static func certificateFiles(
+        of master: String, _ work: ClusterWork
+    ) async throws -> [CertificatePlace: Data] {
         try await work.pool.withConnection(master) { connection in
-            var files: [String: Data] = [:]
-            for name in NodeCertificates.names {
-                let path = CertificateFile.kubeadmFolder.appending(FilePath("\(name).crt").components)
-                files[name] = try await connection.host.readFile(path, limit: 1 << 20)
+            var files: [CertificatePlace: Data] = [:]
+            for place in CertificatePlace.ofMaster {
+                files[place] = try await connection.host.readFile(place.path, limit: 1 << 20)
             }
             return files
         }

@@ -1,5 +1,6 @@
 import ClusterRuntime
 import FoundationEssentials
+import LinuxSystem
 import Report
 import TestSupport
 import Testing
@@ -124,6 +125,38 @@ struct EngineStatusTests {
         #expect(status.problems.first?.hasPrefix("10.0.0.2: etcd/server: ") == true, "\(status.problems)")
         #expect(status.drift != nil)
         #expect(status.certificates.contains { $0.name == "ca" })
+    }
+
+    @Test("tells of the client certificates in kubeconfigs and of kubelet's, which may end first")
+    func clientCertificates() async throws {
+        let scratch = try Scratch()
+        let site = try await SimulatedSite.make(scratch.path)
+        // openssl's is valid for two days, those of the site for a year at least.
+        let test = try await TestCertificate(in: scratch.path)
+        let (pem, key) = (try readFile(test.certificate), try readFile(test.key))
+        func kubeconfig(_ certificate: String) -> Data {
+            Data(
+                "users: [{name: a, user: {client-certificate-data: '\(certificate)', client-key-data: c2VjcmV0}}]\n"
+                    .utf8)
+        }
+        site.change { state in
+            func put(_ path: String, _ bytes: Data) {
+                state.machines["10.0.0.2"]?.files[path] = .init(bytes: bytes, permissions: 0o600)
+            }
+            put("/etc/kubernetes/admin.conf", kubeconfig(pem.base64EncodedString()))
+            put("/etc/kubernetes/scheduler.conf", kubeconfig("-"))
+            put("/etc/kubernetes/controller-manager.conf", Data("users: [{secret".utf8))
+            // Without one it is no problem, nor when there is no such file.
+            put("/etc/kubernetes/super-admin.conf", Data("users: [{name: a, user: {token: secret}}]\n".utf8))
+            put("/var/lib/kubelet/pki/kubelet-client-current.pem", key + pem)
+        }
+        let status = try await site.status()
+        #expect(status.certificates.prefix(2).map(\.name) == ["admin.conf", "kubelet-client"])
+        #expect(
+            status.problems == [
+                "10.0.0.2: controller-manager.conf: this is no kubeconfig",
+                "10.0.0.2: scheduler.conf: its client-certificate-data is not base64",
+            ], "\(status.problems)")
     }
 
     @Test("fails when no host can be reached, and names them")

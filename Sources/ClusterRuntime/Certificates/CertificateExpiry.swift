@@ -16,14 +16,14 @@ public struct CertificateExpiry: Hashable, Sendable {
         self.notAfter = notAfter
     }
 
-    /// Reads the first certificate of a PEM text.
+    /// Reads the first certificate of a PEM text, which may have a key beside it.
     ///
     /// - Throws: `Failure` of kind `integrity`.
     public init(name: String, pem: Data) throws {
         do {
-            guard let first = try PEMDocument.parseMultiple(pemString: String(decoding: pem, as: UTF8.self)).first
-            else {
-                throw Failure(.integrity, "it is empty")
+            let documents = try PEMDocument.parseMultiple(pemString: String(decoding: pem, as: UTF8.self))
+            guard let first = documents.first(where: { $0.discriminator == Certificate.defaultPEMDiscriminator }) else {
+                throw Failure(.integrity, "there is none in it")
             }
             self.init(name: name, notAfter: try Certificate(pemDocument: first).notValidAfter)
         } catch {
