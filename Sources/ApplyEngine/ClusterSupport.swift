@@ -20,7 +20,11 @@ enum ClusterSupport {
     }
 
     /// Looks at what is there, and cannot become what is wanted. All of it is told together.
-    static func check(_ observation: ClusterObservation, of cluster: Cluster, settings: ClusterSettings) throws {
+    ///
+    /// - Parameter rootWords: as the engine's.
+    static func check(
+        _ observation: ClusterObservation, of cluster: Cluster, settings: ClusterSettings, rootWords: String = ""
+    ) throws {
         var problems: [String] = []
         for host in observation.hosts {
             if host.mark?.membership == .complete, let isMaster = isMaster(host, observation.kubernetes),
@@ -40,7 +44,7 @@ enum ClusterSupport {
                 .conflict, problems.joined(separator: "; "), at: cluster.name,
                 remedy:
                     "take the host out first (sealer scale-down), then add it as it shall be; a cluster that was not made yet: "
-                    + "sealer delete --name \(cluster.name)")
+                    + "sealer delete --name \(cluster.name)\(rootWords)")
         }
         try check(observation.kubernetes, settings: settings)
     }

@@ -29,7 +29,11 @@ extension Engine {
             ) {
                 let farewell =
                     skipsPlugins
-                    ? nil : members.map { Farewell(cluster: $0, places: places.wanted, pool: pool, progress: progress) }
+                    ? nil
+                    : members.map {
+                        Farewell(
+                            cluster: $0, places: places.wanted, pool: pool, progress: progress, rootWords: rootWords)
+                    }
                 await farewell?.connect()
                 try await farewell?.run(.preUninstall)
                 try await farewell?.run(.preCleanHost)
@@ -99,7 +103,8 @@ extension Engine {
                 (failures.first as? Failure)?.kind ?? .software,
                 "\(failures.count) of \(places.count) hosts could not be taken back to what they were",
                 at: cluster.name,
-                remedy: "mend that, then run it again: sealer delete --name \(cluster.name)", causes: failures)
+                remedy: "mend that, then run it again: sealer delete --name \(cluster.name)\(rootWords)",
+                causes: failures)
         }
         return places.map { "what was on host \($0.name)" }
     }

@@ -19,6 +19,7 @@ public struct Engine: Sendable {
     let makeRuntime: @Sendable (ClusterSettings) throws -> any KubernetesRuntime
     let progress: any ProgressSink
     let clock: any Clock<Duration>
+    let rootWords: String
 
     /// Makes an engine.
     ///
@@ -26,10 +27,13 @@ public struct Engine: Sendable {
     ///   - state: the folder that holds a folder for each cluster.
     ///   - makeRuntime: gives what installs Kubernetes for a cluster's settings.
     ///   - clock: what is waited by before a host that was lost, or could not be reached, is tried again.
+    ///   - rootWords: the option by which commands that messages name find the state, with a space before it; empty when none is
+    ///     needed.
     public init(
         store: ImageStore, state: FilePath, infra: any InfraProvider, connector: any HostConnector,
         makeRuntime: @escaping @Sendable (ClusterSettings) throws -> any KubernetesRuntime,
-        progress: any ProgressSink, clock: any Clock<Duration> = ContinuousClock()
+        progress: any ProgressSink, clock: any Clock<Duration> = ContinuousClock(),
+        rootWords: String = ""
     ) {
         self.store = store
         self.state = state
@@ -38,39 +42,7 @@ public struct Engine: Sendable {
         self.makeRuntime = makeRuntime
         self.progress = progress
         self.clock = clock
-    }
-
-    /// How a plan is to be executed.
-    public struct Options: Sendable {
-        /// How many steps may run at once.
-        public var concurrency = PlanExecutor.defaultConcurrency
-        /// The plan that must be executed, and no other; nil for whatever is found to be needed.
-        public var expected: Plan?
-        /// How the pods of nodes that leave are ended.
-        public var drain = DrainPolicy()
-        /// Whether a cluster of that name must not be there yet.
-        public var mustBeNew = false
-        /// The command, for the journal.
-        public var command = "apply"
-        /// The command that goes on after a failure.
-        public var resume = "sealer apply"
-        /// Asks for an orderly end between steps.
-        public var pause = PauseSignal()
-
-        /// Makes the usual options.
-        public init() {}
-    }
-
-    /// A cluster that is what its Clusterfile says.
-    public struct AppliedCluster: Sendable {
-        /// Its name.
-        public var name: String
-        /// The administrator's kubeconfig on this machine.
-        public var kubeconfig: FilePath
-        /// The names and addresses of all nodes.
-        public var addresses: [(name: String, address: String)]
-        /// What was done.
-        public var plan: Plan
+        self.rootWords = rootWords
     }
 
     // MARK: - Plan
@@ -101,7 +73,7 @@ public struct Engine: Sendable {
         }
         let (blueprint, observation) = try await work.survey(
             places.wanted.filter { $0.transport != nil }, unreached: unreached)
-        try ClusterSupport.check(observation, of: cluster, settings: work.source.settings)
+        try ClusterSupport.check(observation, of: cluster, settings: work.source.settings, rootWords: rootWords)
         let (reached, leavingNames) = try await leaving(places, work)
         await work.add(leaving: reached)
         var difference = try blueprint.difference(from: observation, leaving: reached, leavingNames: leavingNames)
@@ -285,6 +257,7 @@ public struct Engine: Sendable {
         // Docker is asked only where there is something to ask it.
         let mayExist = HostsRequest(cluster) != nil && (!isKnown || options.mustBeNew)
         let existing = mayExist ? try await infra.contents(of: cluster.name) : []
+        let words = "--name \(cluster.name)\(rootWords)"
         guard isKnown ? !options.mustBeNew : existing.isEmpty else {
             throw Failure(
                 .conflict,
@@ -292,8 +265,8 @@ public struct Engine: Sendable {
                     + (existing.isEmpty ? "" : ": \(existing.joined(separator: ", "))"),
                 at: cluster.name,
                 remedy: isKnown
-                    ? "go on with it: sealer apply --name \(cluster.name); or remove it: sealer delete --name \(cluster.name)"
-                    : "take another --name, or remove it: sealer delete --name \(cluster.name)"
+                    ? "go on with it: sealer apply \(words); or remove it: sealer delete \(words)"
+                    : "take another --name, or remove it: sealer delete \(words)"
             )
         }
     }

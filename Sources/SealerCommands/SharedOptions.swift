@@ -13,6 +13,12 @@ struct RootOptions: ParsableArguments {
         )
     )
     var root: String?
+
+    /// The words that name the same folder again, for a command to go on with, with a space before them; nothing without the option.
+    var words: String { Self.words(root) }
+
+    /// As `words`, for the option's value.
+    static func words(_ root: String?) -> String { root.map { " --root \(shellQuoted($0))" } ?? "" }
 }
 
 /// How progress is shown.

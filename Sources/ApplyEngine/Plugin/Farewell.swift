@@ -14,6 +14,8 @@ struct Farewell: Sendable {
     var places: [HostPlace]
     let pool: HostPool
     let progress: any ProgressSink
+    /// As the engine's.
+    var rootWords = ""
 
     private var rootfs: String { "\(cluster.dataRoot)/\(cluster.name)/rootfs" }
     private var first: String? { places.first { $0.member.isMaster }?.name }
@@ -56,7 +58,7 @@ struct Farewell: Sendable {
                 (failures.first as? Failure)?.kind ?? .software,
                 "plugins of the phase \(phase.rawValue) failed on \(failures.count) hosts", at: cluster.name,
                 remedy: "mend that, then run it again; or delete the cluster without them: "
-                    + "sealer delete --skip-plugins --name \(cluster.name)",
+                    + "sealer delete --skip-plugins --name \(cluster.name)\(rootWords)",
                 causes: failures)
         }
     }

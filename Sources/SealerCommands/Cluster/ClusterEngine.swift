@@ -41,7 +41,8 @@ struct ClusterEngine {
                 executable: context.executable, base: context.agentFolder,
                 failpoints: environment["SEALER_AGENT_FAILPOINTS"]),
             makeRuntime: { try Kubeadm($0) },
-            progress: progress
+            progress: progress,
+            rootWords: RootOptions.words(root)
         )
     }
 

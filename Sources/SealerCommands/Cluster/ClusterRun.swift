@@ -114,7 +114,7 @@ struct ClusterRun {
                     "",
                     "cluster \(report.name) runs: \(addresses)",
                     "use it:    export KUBECONFIG=\(report.kubeconfig)",
-                    "remove it: sealer delete --name \(report.name)",
+                    "remove it: sealer delete --name \(report.name)\(RootOptions.words(root))",
                 ]).joined(separator: "\n")
         }
     }

@@ -19,7 +19,7 @@ struct ClusterfileOptions: ParsableArguments {
 
     /// The words that name the same cluster again, for a command to go on with.
     var words: String {
-        name.map { "--name \($0)" } ?? "--file \(file ?? Self.defaultFile)"
+        name.map { "--name \(shellQuoted($0))" } ?? "--file \(shellQuoted(file ?? Self.defaultFile))"
     }
 
     private static let defaultFile = "Clusterfile"

@@ -37,7 +37,7 @@ struct JoinCommand: ContextCommand {
         for warning in try sshOptions.check(cluster) { context.writeError("warning: \(warning)") }
         var options = Engine.Options()
         options.command = "join"
-        options.resume = "sealer apply --name \(target.name)"
+        options.resume = "sealer apply --name \(target.name)\(rootOptions.words)"
         try await ClusterRun(
             context: context, root: rootOptions.root, progress: progressOptions.progress, output: outputOptions.output,
             execution: execution
@@ -102,7 +102,7 @@ struct HostRemoval {
         var options = Engine.Options()
         options.command = command
         options.drain = drain.policy
-        options.resume = "sealer apply --name \(name) --yes\(drain.words)"
+        options.resume = "sealer apply --name \(name)\(RootOptions.words(run.root)) --yes\(drain.words)"
         try await run.run(cluster, options)
     }
 }

@@ -33,6 +33,8 @@ struct StatusCommand: ContextCommand {
                 context: context, root: rootOptions.root, progress: progress, hostKeys: hostKeyOptions
             ).status(cluster)
         }
-        try context.print(status, as: outputOptions.output) { StatusText(status: status, source: source.words).text }
+        try context.print(status, as: outputOptions.output) {
+            StatusText(status: status, source: source.words + rootOptions.words).text
+        }
     }
 }
