@@ -53,6 +53,7 @@ else
     # which it is killed would be others than meant.
     swift_test --skip-build --skip '^(ClusterTests|CrashTests|ClientMatrixTests)\.|^ApplyEngineTests\.Simulated'
     swift_test --skip-build --filter '^ApplyEngineTests\.Simulated'
+    "$repository/scripts/simulate-lives.sh" 2>&1 | tee -a "$output" || failures=$((failures + 1))
     swift_test --skip-build --filter '^ClientMatrixTests\.'
     swift_test --skip-build --filter '^CrashTests\.'
     swift_test --skip-build --filter '^ClusterTests\.'

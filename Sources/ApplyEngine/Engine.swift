@@ -123,7 +123,8 @@ public struct Engine: Sendable {
             launch: try work.source.launchDigest())
     }
 
-    /// Looks at hosts that leave; one that does not answer, not even at a second attempt, is only named: it is given up.
+    /// Looks at hosts that leave; one that does not answer, not even at a second attempt, is only named: it is given up. One that
+    /// another cluster has by now is left to that.
     ///
     /// - Throws: what else is wrong with one: whoever answers can be taken back.
     private func leaving(_ places: Places, _ work: ClusterWork) async throws -> ([HostObservation], Set<String>) {
@@ -132,7 +133,16 @@ public struct Engine: Sendable {
         for place in places.leaving where place.transport != nil {
             do {
                 reached.append(try await work.observer.lookAgain(at: place))
-            } catch let failure as Failure where failure.isSilence {
+            } catch let failure as Failure where failure.kind == .conflict {
+                progress.send(
+                    .warning("\(place.name) leaves the cluster and is left as it is: \(failure.what)"))
+            } catch let failure as Failure where !failure.isSilence {
+                throw Failure(
+                    failure.kind, "the host leaves the cluster, and cannot be taken back to what it was",
+                    at: place.name,
+                    remedy: "mend that; or give the host up: one that is switched off, or cannot be reached, is",
+                    causes: [failure])
+            } catch let failure as Failure {
                 let remedy =
                     place.member.provider == .container
                     ? "'docker rm --force --volumes \(place.name)' removes it" : "'sealer reset' takes it off"

@@ -44,18 +44,20 @@ extension Kubeadm {
     public func waitUntilReady(
         _ nodes: [ClusterNode], through master: ClusterNode, limit: Duration, step: Step
     ) async throws {
-        let end = ContinuousClock.now + limit
-        let starts = try await kubeletStarts(of: nodes)
+        let (begin, end) = (ContinuousClock.now, ContinuousClock.now + limit)
+        var starts = try await kubeletStarts(of: nodes)
         let masters = nodes.filter { $0.role == .master }
         let nodes = nodes.map(\.name)
         while true {
             let statuses = try await Self.patiently { try await self.nodes(through: master) }
+            // Kubernetes knows by itself then.
+            if ContinuousClock.now > begin + .seconds(Self.graceOfNodes) { starts = [:] }
             let ready = Set(
                 statuses.filter { $0.isReady && !$0.isStale(since: starts[$0.name]) }.map(\.name))
             var waiting = nodes.filter { !ready.contains($0) }
             // A node is Ready by its kubelet, whatever its control plane does.
             if waiting.isEmpty {
-                for master in masters where try await !answers(master) { waiting.append(master.name) }
+                for master in masters where try await !isServing(master) { waiting.append(master.name) }
             }
             step.advance(Int64(nodes.count - waiting.count), of: Int64(nodes.count), unit: .items)
             if waiting.isEmpty { return }
@@ -77,6 +79,14 @@ extension Kubeadm {
                 )
             }
             try await Task.sleep(for: .milliseconds(500))
+        }
+    }
+
+    /// Whether a master's API server answers; no when the master cannot be asked.
+    private func isServing(_ master: ClusterNode) async throws -> Bool {
+        do { return try await answers(master) } catch {
+            try Task.checkCancellation()
+            return false
         }
     }
 

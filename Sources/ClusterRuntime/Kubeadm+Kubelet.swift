@@ -84,27 +84,33 @@ extension Kubeadm {
 
     // MARK: - Starting kubelet
 
-    /// When a node's kubelet was started last.
+    /// After so many seconds Kubernetes has noticed that a node is silent; its own default is 40.
+    static let graceOfNodes: Int64 = 60
+
+    /// When a node's kubelet was started, where that is not so long ago that Kubernetes would have missed it by itself.
     public func kubeletStart(of node: ClusterNode) async throws -> Int64? {
         // systemd's words for it are in the host's language and time zone; the kernel's clock has neither.
-        let result = try await node.host.check(
+        let result = try await node.host.run(
             .script(
                 """
                 systemctl show --property=ActiveEnterTimestampMonotonic kubelet.service
                 cat /proc/uptime
                 date +%s
-                """), purpose: "asking when kubelet was started", limit: .seconds(30))
-        return Self.start(result.outputText)
+                """), limit: .seconds(30), output: { _ in })
+        return result.status == 0 ? Self.start(result.outputText) : nil
     }
 
-    /// Reads what `kubeletStart` asks for; nil where kubelet has not run since the host was started.
+    /// Reads what `kubeletStart` asks for; nil where kubelet has not been started since the host was, or long ago.
     static func start(_ text: String) -> Int64? {
         let lines = text.split(separator: "\n")
         guard lines.count == 3, let start = lines[0].split(separator: "=").last.flatMap({ Int64($0) }), start > 0,
             let uptime = lines[1].split(separator: " ").first.flatMap({ Double($0) }), uptime.magnitude < 1e12,
             let now = Int64(lines[2])
         else { return nil }
-        return now - Int64(uptime) + start / 1_000_000
+        let age = Int64(uptime) - start / 1_000_000
+        // The two clocks may be of different machines where a container is shown its own.
+        guard (0...graceOfNodes).contains(age) else { return nil }
+        return now - age
     }
 
     /// When kubelet was started, by the node's own clock.

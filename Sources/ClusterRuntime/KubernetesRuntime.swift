@@ -36,8 +36,7 @@ public protocol KubernetesRuntime: Sendable {
     /// Whether a master's own API server answers, which it does with its etcd.
     func answers(_ master: ClusterNode) async throws -> Bool
 
-    /// When a member's kubelet was started last, in seconds since 1970 by its host's clock; nil when it does not run, or nobody
-    /// knows.
+    /// When a member's kubelet was started, in seconds since 1970 by its host's clock; nil when that is long ago, or nobody knows.
     func kubeletStart(of node: ClusterNode) async throws -> Int64?
 
     /// Waits until every node is a member and `Ready`, and has said so since its kubelet was started, and every master's own API

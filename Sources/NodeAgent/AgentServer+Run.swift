@@ -66,6 +66,7 @@ extension AgentServer {
             case .expired: break
             }
             try Task.checkCancellation()
+            try await Failpoint.reach("in run")
             guard ContinuousClock.now < deadline else {
                 throw Failure(
                     .timeout,

@@ -1,13 +1,17 @@
 import Glibc
+import Synchronization
 
 /// Places at which a test has a process end, fail or wait, or tell a wrong number, to see what comes of it. None is active unless
 /// the environment variable `SEALER_FAILPOINTS` says so: `NAME=ACTION[,NAME=ACTION…]`, ACTION being `kill`, `fail`, `stall`,
-/// `hold:FOLDER` or `shift:NUMBER`. `kill:FILE` and the like note in that file that the place was reached, a line each time.
+/// `hold:FOLDER`, `once:FILE` or `shift:NUMBER`. `kill:FILE` and the like note in that file that the place was reached, a line each
+/// time. `NAME#3` is the place when the process comes to it for the third time.
 public enum Failpoint {
     /// What happens at a place.
     public enum Action: String, Sendable {
         /// The process is killed, as by `kill -9`.
         case kill
+        /// The process is killed, but not where the file says that one was already.
+        case once
         /// The work fails.
         case fail
         /// The work waits until it is cancelled.
@@ -40,19 +44,32 @@ public enum Failpoint {
             guard let action = words.first.flatMap({ Action(rawValue: String($0)) }) else { return }
             let argument = words.count > 1 ? String(words[1]) : nil
             if action == .shift { guard argument.flatMap({ Int($0) }) != nil else { return } }
-            if action == .hold { guard argument != nil else { return } }
+            if action == .hold || action == .once { guard argument != nil else { return } }
             orders[String(part[..<equals])] = Order(action: action, argument: argument)
         }
+    }
+
+    /// How often the process came to each place.
+    private static let visits = Mutex<[String: Int]>([:])
+
+    /// What is asked for at a place at this visit, and under which name.
+    private static func order(at place: String) -> (name: String, order: Order)? {
+        let visit = visits.withLock { visits in
+            visits[place, default: 0] += 1
+            return visits[place, default: 0]
+        }
+        for name in [place, "\(place)#\(visit)"] { if let order = orders[name] { return (name, order) } }
+        return nil
     }
 
     /// Does what is asked for at a place; almost always nothing.
     public static func reach(_ name: @autoclosure () -> String) async throws {
         guard !orders.isEmpty else { return }
-        let name = name()
-        guard let order = orders[name], order.action != .shift else { return }
+        guard let (name, order) = order(at: name()), order.action != .shift else { return }
+        if order.action == .once, try isNoted(name, in: order.argument ?? "") { return }
         if let file = order.argument, order.action != .hold { try note(name, in: file) }
         switch order.action {
-        case .kill: kill(getpid(), SIGKILL)
+        case .kill, .once: kill(getpid(), SIGKILL)
         case .fail: throw Failure(.software, "the failpoint \(name) was reached")
         case .stall: while true { try await Task.sleep(for: .seconds(3600)) }
         case .hold: try await hold(name, in: order.argument ?? "")
@@ -84,6 +101,19 @@ public enum Failpoint {
     public static func shift(_ name: @autoclosure () -> String) -> Int {
         guard !orders.isEmpty, let order = orders[name()], order.action == .shift else { return 0 }
         return order.argument.flatMap { Int($0) } ?? 0
+    }
+
+    /// Whether the file has the name in a line of its own.
+    static func isNoted(_ name: String, in file: String) throws -> Bool {
+        let descriptor = open(file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            guard errno == ENOENT else { throw Failure(.system, "cannot see which failpoints were reached", at: file) }
+            return false
+        }
+        defer { close(descriptor) }
+        var bytes = [UInt8](repeating: 0, count: 1 << 16)
+        let count = max(0, Glibc.read(descriptor, &bytes, bytes.count))
+        return String(decoding: bytes.prefix(count), as: UTF8.self).split(separator: "\n").contains { $0 == name }
     }
 
     /// Adds a line to the file. In one call, and not by the pool for blocking work: nothing of the process may be in the way of it.

@@ -21,7 +21,8 @@ struct HostCheckTests {
         let words = "10.0.1.3: there is something in /var/lib/etcd, it was expected to be empty"
         #expect(failure?.what.contains(words) == true, "\(String(describing: failure))")
         #expect(failure?.what.contains("sealer reset 10.0.1.3") == true, "\(String(describing: failure))")
-        #expect(site.world.with { $0.nodes.count } == 3 && site.world.with { $0.machines["10.0.1.3"]?.files.count } == 2)
+        #expect(
+            site.world.with { $0.nodes.count } == 3 && site.world.with { $0.machines["10.0.1.3"]?.files.count } == 2)
 
         site.change { $0.machines["10.0.1.3"]?.files[path] = nil }
         try await site.apply()

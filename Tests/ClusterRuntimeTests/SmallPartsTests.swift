@@ -169,7 +169,10 @@ struct StatusTests {
         #expect(node.reported == 1_700_000_000)
         #expect(!node.isStale(since: nil) && !node.isStale(since: 1_700_000_001) && node.isStale(since: 1_700_000_002))
         #expect(!NodeStatus(name: "b", isReady: false, reported: 0).isStale(since: 10))
-        #expect(Kubeadm.start("ActiveEnterTimestampMonotonic=5500000\n100.25 3.1\n1700000100\n") == 1_700_000_005)
+        #expect(Kubeadm.start("ActiveEnterTimestampMonotonic=65500000\n100.25 3.1\n1700000100\n") == 1_700_000_065)
+        // Long ago, or by another machine's clock.
+        #expect(Kubeadm.start("ActiveEnterTimestampMonotonic=5500000\n100.25 3.1\n1700000100\n") == nil)
+        #expect(Kubeadm.start("ActiveEnterTimestampMonotonic=500500000\n100.25 3.1\n1700000100\n") == nil)
         // It has not run since the host was started, or nobody knows.
         for text in ["ActiveEnterTimestampMonotonic=0\n100.25 3.1\n1700000100\n", "", "x\ny\nz", "=5\nnan 1\n7\n"] {
             #expect(Kubeadm.start(text) == nil, "\(text)")

@@ -46,6 +46,49 @@ extension ClusterTests {
     }
 
     @Test(
+        "an agent that is killed while its command runs is started anew, and what it had begun is ended first",
+        .timeLimit(.minutes(15)))
+    func killedInCommands() async throws {
+        try await withCluster("test-orphans") { cluster in
+            let nodes = ["\(cluster.name)-master-0", "\(cluster.name)-node-0"]
+            // Each agent comes a little further than the one before it: so many pieces of output, or half seconds without any.
+            let points = stride(from: 3, through: 80, by: 7).map { "in run#\($0)" }
+            // What runs twice at once is seen by one that looks all the time.
+            let watch = """
+                [[ ! -e /run/sealer-test-watching ]] || exit 0
+                touch /run/sealer-test-watching
+                while [[ -e /run/sealer-test-watching ]]; do
+                    (($(grep -lx kubeadm /proc/[0-9]*/comm 2>/dev/null | wc -l) < 2)) || echo twice >>/run/sealer-test-twice
+                    sleep 0.1
+                done
+                """
+            let started = Task {
+                while true {
+                    for node in nodes {
+                        // It fails as long as the node is not there.
+                        _ = try await cluster.machine.run(["docker", "exec", "--detach", node, "bash", "-c", watch])
+                    }
+                    try await Task.sleep(for: .seconds(2))
+                }
+            }
+            let outcome = try await cluster.sealer(
+                cluster.run, agents: points.map { "\($0)=once:\(Self.reached)" }.joined(separator: ","))
+            started.cancel()
+            let reached = try await takeReached(cluster, nodes, after: outcome)
+            #expect(reached.count > points.count / 2, "\(reached.sorted()): \(outcome.error)")
+            for node in nodes {
+                try await cluster.on(node, "[[ -e /run/sealer-test-watching && ! -e /run/sealer-test-twice ]]")
+                try await cluster.on(node, "rm /run/sealer-test-watching")
+            }
+            // A step that three agents in a row died in ends the command; the next one goes on.
+            try await cluster.check(["apply", "--name", cluster.name])
+            try await cluster.expectNothingToDo()
+            for node in nodes { try await cluster.on(node, "[[ ! -e /run/sealer/commands ]]") }
+            try await cluster.check(["delete", "--name", cluster.name])
+        }
+    }
+
+    @Test(
         "an agent that is killed at each kind of request is started anew, or the next command goes on",
         .timeLimit(.minutes(15)))
     func killedAgents() async throws {

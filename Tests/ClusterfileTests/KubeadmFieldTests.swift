@@ -47,10 +47,10 @@ struct KubeadmFieldTests {
         ),
         Case(
             "scheduler:\n  extraArgs:\n    - {name: v, value: 4}\n    - {name: v}\n    - {value: a}\n    - {name: '', value: a}\n    - x",
-            "13:7: scheduler.extraArgs[1] must list arguments with name and value",
-            "14:7: scheduler.extraArgs[2] must list arguments with name and value",
-            "15:7: scheduler.extraArgs[3] must list arguments with name and value",
-            "16:7: scheduler.extraArgs[4] must list arguments with name and value"
+            "13:7: scheduler.extraArgs must list arguments with name and value",
+            "14:7: scheduler.extraArgs must list arguments with name and value",
+            "15:7: scheduler.extraArgs must list arguments with name and value",
+            "16:7: scheduler.extraArgs must list arguments with name and value"
         ),
         Case("networking: 10.0.0.0/8", "10:13: networking must be a mapping, here stands a string"),
         Case(

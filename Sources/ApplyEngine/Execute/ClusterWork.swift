@@ -178,7 +178,11 @@ final class ClusterWork: StepPerformer {
         case .record: try await record(blueprint.record)
         case .drain(let node):
             if let leaving = scene.withLock({ $0.hosts.values.first { $0.nodeName == node }?.host }) {
-                try await marks.change(try await pool.connection(leaving).host) { $0.isDrained = true }
+                do {
+                    try await marks.change(try await pool.connection(leaving).host) { $0.isDrained = true }
+                } catch let failure as Failure where failure.isSilence {
+                    handle.note("it is not noted on \(leaving), which does not answer: \(failure.what)")
+                }
             }
             try await runtime.drain(node, drain, through: try await first(), step: handle)
         case .removeEtcdMember(let node):

@@ -196,10 +196,12 @@ struct Observer: Sendable {
                     failures.append(error)
                 }
             }
-            if let unknown { return unknown }
+            // Another one may only be starting.
+            if let unknown, failures.isEmpty { return unknown }
             guard ContinuousClock.now < end else { break }
             try await Task.sleep(for: .seconds(1))
         }
+        if let unknown { return unknown }
         var cut: [HostObservation] = []
         for master in masters {
             do {
@@ -228,7 +230,13 @@ struct Observer: Sendable {
         let (nodes, record) = (try await runtime.nodes(through: node), try await runtime.record(through: node))
         let silent = try await withThrowingTaskGroup(of: String?.self) { group in
             for other in masters where other.host != master.host {
-                group.addTask { try await runtime.answers(try await self.node(other)) ? nil : other.host }
+                group.addTask {
+                    // One that cannot even be asked keeps nobody from what the others tell.
+                    do { return try await runtime.answers(try await self.node(other)) ? nil : other.host } catch {
+                        try Task.checkCancellation()
+                        return other.host
+                    }
+                }
             }
             return try await group.reduce(into: Set<String>()) { if let name = $1 { $0.insert(name) } }
         }

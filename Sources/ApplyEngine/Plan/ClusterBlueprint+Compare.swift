@@ -75,8 +75,11 @@ extension ClusterBlueprint {
                 .conflict,
                 "the master runs the cluster, and the cluster has no node \(asked.nodeName): somebody has deleted it",
                 at: asked.host,
-                remedy: "on that host 'systemctl restart kubelet' makes the node again, and 'kubeadm init phase "
-                    + "mark-control-plane' a master of it; then run sealer apply again")
+                remedy: "on that host 'systemctl restart kubelet' makes the node again, 'kubeadm init phase "
+                    + "mark-control-plane' a master of it"
+                    + (nodes.first { $0.host == asked.host }?.podNetwork?.split(separator: ",").first.map {
+                        ", 'kubectl patch node \(asked.nodeName) --patch {\"spec\":{\"podCIDR\":\"\($0)\"}}' gives it its pod network"
+                    } ?? "") + "; then run sealer apply again")
         }
         let masters = leaving.filter { $0.member.isMaster && $0.mark?.membership == .complete }.map(\.host)
         guard masters.isEmpty else {
