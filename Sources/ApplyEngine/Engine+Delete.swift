@@ -5,41 +5,48 @@ import Infra
 import LinuxSystem
 import Remote
 import Report
+import Synchronization
 
 extension Engine {
     /// Removes a cluster: takes all that it brought off hosts of the user's, removes hosts that were made for it, and its folder on
     /// this machine.
     ///
-    /// - Parameter skipsPlugins: whether plugins of the phases of leaving are left out.
+    /// - Parameters:
+    ///   - skipsPlugins: whether plugins of the phases of leaving are left out.
+    ///   - givesUpSilent: whether hosts that do not answer are left as they are, each named in a warning.
     /// - Returns: what was removed, for people.
     /// - Throws: `Failure` of kind `notFound` when there is nothing of that name; a failure that names what is left, and why.
-    public func delete(_ name: String, skipsPlugins: Bool = false) async throws -> [String] {
+    public func delete(
+        _ name: String, skipsPlugins: Bool = false, givesUpSilent: Bool = false
+    ) async throws -> [String] {
         let folder = ClusterFolder(state: state, cluster: name)
         let owner = try await LeaseOwner.current("sealer delete", cluster: name)
         let lock = try await BlockingPool.shared.run { try folder.lock(owner) }
         defer { lock.release() }
         let members = try await BlockingPool.shared.run { try folder.readCluster(folder.members) }
-        let places = Places(wanted: try await members.asyncMap { try await infra.places(of: $0) } ?? [], leaving: [])
+        var places = Places(wanted: try await members.asyncMap { try await infra.places(of: $0) } ?? [], leaving: [])
         let pool = HostPool(connector)
         await pool.set(places.wanted)
+        if givesUpSilent { places.wanted = await answering(places.wanted, pool) }
+        let answering = places
         let removed: [String]
         do {
             removed = try await ClusterLock(purpose: .removal, ended: lock.ended).holding(
-                on: places.masters, pool: pool, owner: owner, progress: progress
+                on: answering.masters, pool: pool, owner: owner, progress: progress
             ) {
                 let farewell =
                     skipsPlugins
                     ? nil
                     : members.map {
                         Farewell(
-                            cluster: $0, places: places.wanted, pool: pool, progress: progress, rootWords: rootWords)
+                            cluster: $0, places: answering.wanted, pool: pool, progress: progress, rootWords: rootWords)
                     }
                 await farewell?.connect()
                 try await farewell?.run(.preUninstall)
                 try await farewell?.run(.preCleanHost)
                 var removed: [String] = []
                 try await Failpoint.reach("delete hosts \(name)")
-                if let members { removed += try await reset(members, places.wanted, pool) }
+                if let members { removed += try await reset(members, answering.wanted, pool) }
                 try await Failpoint.reach("delete containers \(name)")
                 try await farewell?.runAfterReset()
                 return try await removed + removeContainers(name, members)
@@ -62,6 +69,26 @@ extension Engine {
                 remedy: "see what there is with: sealer clusters")
         }
         return removed + (hadFolder ? ["folder \(folder.path)"] : [])
+    }
+
+    /// The places that answer, and containers, which are removed without being asked. The others are named: what sealer brought
+    /// stays on them.
+    private func answering(_ places: [HostPlace], _ pool: HostPool) async -> [HostPlace] {
+        let silent = Mutex<Set<String>>([])
+        let progress = progress
+        _ = await failuresOfEach(places.filter { $0.member.provider != .container }) { place in
+            do {
+                _ = try await pool.connection(place.name)
+            } catch let failure as Failure where failure.isSilence {
+                silent.withLock { _ = $0.insert(place.name) }
+                progress.send(
+                    .warning(
+                        "\(place.name) does not answer and is given up, so what sealer brought stays there until 'sealer "
+                            + "reset' takes it off: \(Failure.words(of: failure))"))
+            }
+        }
+        let given = silent.withLock { $0 }
+        return places.filter { !given.contains($0.name) }
     }
 
     /// Removes containers where the cluster has some, or where nothing is known of it.
@@ -103,7 +130,9 @@ extension Engine {
                 (failures.first as? Failure)?.kind ?? .software,
                 "\(failures.count) of \(places.count) hosts could not be taken back to what they were",
                 at: cluster.name,
-                remedy: "mend that, then run it again: sealer delete --name \(cluster.name)\(rootWords)",
+                remedy:
+                    "mend that, then run it again, or give up hosts that do not answer with --skip-unreachable: sealer "
+                    + "delete --name \(cluster.name)\(rootWords)",
                 causes: failures)
         }
         return places.map { "what was on host \($0.name)" }

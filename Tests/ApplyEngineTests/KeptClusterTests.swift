@@ -138,6 +138,20 @@ struct KeptClusterTests {
         #expect(now.differences(from: plan) == ["the Clusterfile says something else"])
     }
 
+    @Test("a cluster is deleted without a host that is gone for good only when its user says so")
+    func goneForGood() async throws {
+        let scratch = try Scratch()
+        let site = try await SimulatedSite.make(scratch.path)
+        site.change { $0.machines["10.0.1.2"]?.isOff = true }
+        let failure = await #expect(throws: Failure.self) { try await site.engine.delete("fleet") }
+        #expect(failure?.remedy?.contains("--skip-unreachable") == true, "\(String(describing: failure))")
+        #expect(try site.folder.readCluster(site.folder.members) != nil)
+        let removed = try await site.engine.delete("fleet", givesUpSilent: true)
+        #expect(removed.contains("what was on host 10.0.1.1") && !removed.contains("what was on host 10.0.1.2"))
+        #expect(try site.folder.readCluster(site.folder.members) == nil)
+        #expect(site.world.with { $0.machines["10.0.1.1"]?.services.isEmpty } == true)
+    }
+
     @Test("a host that leaves and is another cluster's by now is left to that")
     func otherOwner() async throws {
         let scratch = try Scratch()

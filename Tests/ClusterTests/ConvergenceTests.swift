@@ -39,6 +39,7 @@ extension ClusterTests {
             let nodes = ["\(name)-master-0", "\(name)-node-0"]
             try await cluster.expectNoWrite(on: nodes)
             // Nothing that the journal calls done was left undone, and each kill shows.
+            try cluster.expectTruthfulJournal()
             let ends = try await cluster.runs().dropFirst(before.count)
             #expect(ends.count == kills && ends.allSatisfy { $0.contains("killed, or running still") }, "\(ends)")
             try await killAfterSteps(cluster, worker: nodes[1])

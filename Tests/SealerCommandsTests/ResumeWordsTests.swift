@@ -13,6 +13,12 @@ struct ResumeWordsTests {
         #expect(RootOptions.words("$HOME") == " --root '$HOME'")
     }
 
+    @Test("agree to what was agreed to")
+    func yes() throws {
+        #expect(try ExecutionOptions.parse([]).words == "")
+        #expect(try ExecutionOptions.parse(["-y"]).words == " --yes")
+    }
+
     @Test("name the Clusterfile or the cluster as it was named")
     func source() throws {
         #expect(try ClusterfileOptions.parse([]).words == "--file Clusterfile")

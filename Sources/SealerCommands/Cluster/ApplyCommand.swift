@@ -49,7 +49,7 @@ struct ApplyCommand: ContextCommand {
         var options = Engine.Options()
         options.command = "apply"
         options.drain = drain.policy
-        options.resume = "sealer apply \(source.words)\(rootOptions.words)\(drain.words)"
+        options.resume = "sealer apply \(source.words)\(rootOptions.words)\(execution.words)\(drain.words)"
         if let plan {
             let path = FilePath(plan)
             let bytes = try await BlockingPool.shared.run { try readFile(path, limit: 64 << 20) }

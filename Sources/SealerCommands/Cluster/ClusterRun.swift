@@ -21,6 +21,9 @@ struct ExecutionOptions: ParsableArguments {
 
     @OptionGroup var hostKeys: HostKeyOptions
 
+    /// What a command to go on with repeats of them, with a blank before it: it ends or deletes what this one was to.
+    var words: String { yes ? " --yes" : "" }
+
     func validate() throws {
         if concurrency < 1 { throw ValidationError("--concurrency must be 1 or more") }
     }

@@ -30,6 +30,9 @@ struct DeleteCommand: ContextCommand {
     @Flag(help: "Leave out the plugins of the Clusterfile that run before and after hosts leave; for whole clusters.")
     var skipPlugins = false
 
+    @Flag(help: "Leave hosts that do not answer as they are, and name them; for whole clusters.")
+    var skipUnreachable = false
+
     @OptionGroup var execution: ExecutionOptions
     @OptionGroup var drain: DrainOptions
     @OptionGroup var rootOptions: RootOptions
@@ -42,7 +45,10 @@ struct DeleteCommand: ContextCommand {
     /// What would mean nothing is refused: nobody shall lose a cluster by an option that was passed over.
     func validate() throws {
         guard hosts.isEmpty else {
-            if skipPlugins { throw ValidationError("--skip-plugins is for whole clusters, not for some hosts") }
+            for (option, isSet) in [("--skip-plugins", skipPlugins), ("--skip-unreachable", skipUnreachable)]
+            where isSet {
+                throw ValidationError("\(option) is for whole clusters, not for some hosts")
+            }
             return
         }
         let meaningless: [(String, Bool)] = [
@@ -70,7 +76,7 @@ struct DeleteCommand: ContextCommand {
         let removed = try await context.withProgress(progressOptions.progress) { progress in
             try await ClusterEngine.make(
                 context: context, root: rootOptions.root, progress: progress, hostKeys: execution.hostKeys
-            ).delete(name, skipsPlugins: skipPlugins)
+            ).delete(name, skipsPlugins: skipPlugins, givesUpSilent: skipUnreachable)
         }
         for thing in removed { context.write("removed \(thing)") }
     }

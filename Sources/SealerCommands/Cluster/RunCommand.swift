@@ -32,7 +32,7 @@ struct RunCommand: ContextCommand {
         var options = Engine.Options()
         options.mustBeNew = true
         options.command = "run"
-        options.resume = "sealer apply --name \(cluster.name)\(rootOptions.words)"
+        options.resume = "sealer apply --name \(cluster.name)\(rootOptions.words)\(execution.words)"
         try await ClusterRun(
             context: context,
             root: rootOptions.root,

@@ -37,7 +37,7 @@ struct JoinCommand: ContextCommand {
         for warning in try sshOptions.check(cluster) { context.writeError("warning: \(warning)") }
         var options = Engine.Options()
         options.command = "join"
-        options.resume = "sealer apply --name \(target.name)\(rootOptions.words)"
+        options.resume = "sealer apply --name \(target.name)\(rootOptions.words)\(execution.words)"
         try await ClusterRun(
             context: context, root: rootOptions.root, progress: progressOptions.progress, output: outputOptions.output,
             execution: execution
