@@ -23,7 +23,10 @@ struct HostCheck {
             var facts = host.facts
             facts.hostname = host.nodeName
             // What is in a node's container came with its image or from sealer: nobody loses it.
-            if host.member.provider == .container { (facts.occupied, facts.runtimes) = ([], []) }
+            if host.member.provider == .container {
+                (facts.occupied, facts.runtimes) = ([], [])
+                facts.programs.removeAll(where: Checker.broughtPrograms.contains)
+            }
             // A worker's balancer listens at the registry's port as a serving master does. One that runs already is no
             // obstacle: no service starts on a host before its mark is there, and the mark goes last.
             let hasRegistryPort = !host.member.isMaster || registryHost == nil || registryHost == host.host

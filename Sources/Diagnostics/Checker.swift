@@ -60,6 +60,8 @@ public struct Checker: Sendable {
 
     private static let gibibyte: Int64 = 1 << 30
     private static let neededPrograms = ["ip", "iptables", "mount", "systemctl"]
+    /// What images usually bring and put where packages do.
+    public static let broughtPrograms = ["containerd", "crictl", "ctr", "kubeadm", "kubectl", "kubelet", "runc"]
     /// The API server's: on a master its own, on a worker the balancer's, which leads to those of all masters.
     private static let apiServerPort: UInt16 = 6443
     private static let workerPorts: [UInt16] = [apiServerPort, 10250, 10256]
@@ -95,6 +97,13 @@ public struct Checker: Sendable {
                     + "take another one, or take it out of that cluster, by kubeadm reset for instance")
         }
         for problem in Self.losses(on: subject) { note(true, problem) }
+        let replaced = Self.broughtPrograms.filter(facts.programs.contains)
+        if !replaced.isEmpty {
+            note(
+                false,
+                "\(replaced.joined(separator: ", ")) \(replaced.count == 1 ? "is" : "are") there already: an image that brings "
+                    + "the same puts its own in their place, and takes them away when the host leaves; keep a copy")
+        }
         if let problem = Self.problem(ofControlGroups: facts.cgroups, for: kubernetes) { note(true, problem) }
         let ports =
             Self.workerPorts + (subject.isMaster ? Self.masterPorts : []) + (subject.registryPort.map { [$0] } ?? [])

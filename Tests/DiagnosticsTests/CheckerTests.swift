@@ -55,6 +55,7 @@ struct CheckerTests {
         },
         Lack("containerd runs there") { $0.runtimes = ["containerd"] },
         Lack("containerd and dockerd run there") { $0.runtimes = ["containerd", "dockerd"] },
+        Lack("kubectl, runc are there already", isFatal: false) { $0.programs += ["runc", "bash", "kubectl"] },
         Lack("processor", isFatal: false) { $0.processors = 1 },
         Lack("memory", isFatal: false) { $0.memory = 1 << 30 },
     ]
